@@ -1,0 +1,160 @@
+"""What an experiment is: one frozen dataclass, checked when it is made, loaded from a profile or a notebook.
+
+The fields are the keys of a profile (`notebooks/profiles/*.yml`) and the parameters of every notebook.
+"""
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import yaml
+
+from .data import DATASETS
+from .models import MODELS
+from .settings import Range, SettingError, checked, one_of
+from .unlearning import METHODS, method_settings
+
+PROFILES = Path(__file__).resolve().parent.parent / "notebooks" / "profiles"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment: data, model, training recipe, and the methods that forget one class.
+
+    dataset: digits or cifar10. data_dir: the folder that holds it; unset, the variable BU_DATA, then a download.
+    model, width: the architecture, and the share of its published filters. forget_class: an index or a class name.
+    seed: decides the initial weights, the order of samples and every other draw. epochs, batch_size, lr, momentum:
+    the recipe of the original and of Retrain. methods: which to run, in the order of the tables; `unlearning` holds
+    their settings where these differ from the defaults. device, precision: `auto` takes the best that is there.
+    results_dir: where everything is kept. Raises SettingError for a setting that cannot be.
+    """
+
+    dataset: str = "digits"
+    data_dir: str | None = None
+    model: str = "allcnn"
+    width: Annotated[float, Range(0, 4, open=True)] = 0.5
+    forget_class: int | str = 4
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    epochs: Annotated[int, Range(1)] = 30
+    batch_size: Annotated[int, Range(1)] = 64
+    lr: Annotated[float, Range(0, open=True)] = 0.1
+    momentum: Annotated[float, Range(0, 0.9999)] = 0.9
+    methods: tuple[str, ...] = tuple(METHODS)
+    unlearning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    results_dir: str = "results"
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Config, include_extras=True)
+        for name in SIMPLE:
+            self._set(name, checked(name, getattr(self, name), hints[name]))
+        one_of("dataset", self.dataset, DATASETS)
+        one_of("model", self.model, MODELS)
+        self._set("forget_class", class_index(self.forget_class, DATASETS[self.dataset].classes, self.dataset))
+        self._set("methods", _method_names(self.methods))
+        if not isinstance(self.unlearning, Mapping):
+            raise SettingError(f"unlearning={self.unlearning!r}: must be a mapping from a method to its settings")
+        for name in self.unlearning:
+            one_of("unlearning", name, METHODS)
+        settings = {name: method_settings(name, self.unlearning.get(name, {})) for name in METHODS}
+        self._set("unlearning", types.MappingProxyType(settings))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # how a frozen dataclass normalises its own fields
+
+    @classmethod
+    def from_mapping(cls, parameters: Mapping[str, Any]) -> "Config":
+        """A config from a profile's or a notebook's parameters; a name that is no parameter raises SettingError."""
+        for name in parameters:
+            one_of("parameter", name, [field.name for field in fields(cls)])
+        return cls(**parameters)
+
+    @classmethod
+    def from_profile(cls, profile: str, **overrides: Any) -> "Config":
+        """The config of a profile, by name or as a path to a YAML file, with some parameters replaced."""
+        return cls.from_mapping(read_profile(profile) | overrides)
+
+    @classmethod
+    def from_notebook(cls) -> "Config":
+        """The config that a notebook's parameters make, read from the variables of the running kernel.
+
+        Every variable counts that a cell assigned, so that papermill's `-p forgetclass 3` is refused and not ignored.
+        """
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        return cls.from_mapping(
+            {
+                name: value
+                for name, value in shell.user_ns.items()
+                if name not in shell.user_ns_hidden
+                and not name.startswith("_")
+                and not callable(value)
+                and not isinstance(value, types.ModuleType)
+            }
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting, in a form that JSON can hold."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["methods"] = list(self.methods)
+        values["unlearning"] = {name: dict(self.unlearning[name]) for name in self.methods}
+        return values
+
+
+# The fields whose annotation says all that there is to check.
+SIMPLE = tuple(field.name for field in fields(Config) if field.name not in ("methods", "unlearning"))
+
+
+def class_index(value: int | str, classes: tuple[str, ...], dataset: str) -> int:
+    """The index of a class given by index or by name."""
+    if isinstance(value, str):
+        if value not in classes:
+            try:
+                one_of("forget_class", value, classes)
+            except SettingError as error:
+                raise SettingError(f"{error} (the classes of {dataset})") from None
+        return classes.index(value)
+    if not 0 <= value < len(classes):
+        raise SettingError(
+            f"forget_class={value}: {dataset} has classes 0 to {len(classes) - 1} ({', '.join(classes)})"
+        )
+    return value
+
+
+def _method_names(methods: Any) -> tuple[str, ...]:
+    if isinstance(methods, str) or not isinstance(methods, (list, tuple)):
+        raise SettingError(f"methods={methods!r}: must be a list of methods; allowed: {', '.join(METHODS)}")
+    for name in methods:
+        one_of("methods", name, METHODS)
+    if repeated := {name for name in methods if methods.count(name) > 1}:
+        raise SettingError(f"methods={list(methods)!r}: {', '.join(sorted(repeated))} is named twice")
+    return tuple(methods)
+
+
+def profiles() -> dict[str, str]:
+    """The profiles that come with the project, and the comment at the head of each."""
+    found = {}
+    for path in sorted(PROFILES.glob("*.yml")):
+        first = path.read_text().splitlines()[0]
+        found[path.stem] = first.removeprefix("#").strip()
+    return found
+
+
+def read_profile(profile: str) -> dict[str, Any]:
+    """The parameters of a profile: the name of one of `profiles()`, or the path of a YAML file."""
+    path = Path(profile)
+    if path.suffix not in (".yml", ".yaml"):
+        path = PROFILES / f"{one_of('profile', profile, profiles())}.yml"
+    try:
+        parameters = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingError(f"profile={profile!r}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise SettingError(f"profile={profile!r}: is not YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(parameters, dict):
+        raise SettingError(f"profile={profile!r}: must hold a mapping from parameters to values")
+    return parameters

@@ -1,0 +1,296 @@
+"""Data sets as uint8 images on one device, and their split by class into the four sets of the paper.
+
+`load` gives a `Dataset`; `split` divides it into D_r, D_f (training data that remain, that are to be forgotten) and
+D_rt, D_ft (the same for test data). Everything is checked here, before any work: a missing folder, a class folder
+without its twin, an image that cannot be decoded.
+
+A folder of images is decoded once; the result is kept as one uint8 file in the user's cache folder.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .settings import SettingError, one_of
+from .store import Store
+
+SPLITS = ("remain_train", "forget_train", "remain_test", "forget_test")
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """`images`: uint8, (N, C, H, W), channels-last in memory; `labels`: int64, (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: Tensor) -> "LabelledImages":
+        return LabelledImages(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> "LabelledImages":
+        return LabelledImages(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set in memory. `origin` says in words where it came from; `fingerprint` is a digest of every pixel."""
+
+    name: str
+    origin: str
+    classes: tuple[str, ...]
+    train: LabelledImages
+    test: LabelledImages
+    fingerprint: str
+
+    @property
+    def channels(self) -> int:
+        return self.train.images.shape[1]
+
+
+@dataclass(frozen=True)
+class ForgetSplit:
+    """A data set divided by the class that is to be forgotten (paper, section 3).
+
+    remain_train is D_r, forget_train is D_f, remain_test is D_rt, forget_test is D_ft.
+    """
+
+    classes: tuple[str, ...]
+    forget_class: int
+    remain_train: LabelledImages
+    forget_train: LabelledImages
+    remain_test: LabelledImages
+    forget_test: LabelledImages
+
+
+def pixels(images: Tensor) -> Tensor:
+    """uint8 images as float32 in [0, 1], in the same memory format."""
+    return images.to(torch.float32) / 255
+
+
+def split(dataset: Dataset, forget_class: int, device: torch.device) -> ForgetSplit:
+    """Divide `dataset` by `forget_class` and put the four parts on `device`."""
+    parts = {}
+    for side, data in (("train", dataset.train), ("test", dataset.test)):
+        forget = data.labels == forget_class
+        parts[f"remain_{side}"] = data[~forget].to(device)
+        parts[f"forget_{side}"] = data[forget].to(device)
+    return ForgetSplit(dataset.classes, forget_class, **parts)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A known data set: its class names in label order, and the function that reads it."""
+
+    classes: tuple[str, ...]
+    read: Callable[[Path | None], Dataset]
+
+
+def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Read a data set; `data_dir` defaults to the variable BU_DATA, and then to a download where there is one.
+
+    Raises SettingError, in one line, for a name that is not known and for a folder that cannot be used.
+    """
+    source = DATASETS[one_of("dataset", name, DATASETS)]
+    folder = data_dir or os.environ.get("BU_DATA") or None
+    if folder is None:
+        return source.read(None)
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise SettingError(f"data_dir={str(folder)!r}: no such folder")
+    return source.read(path)
+
+
+# --- digits -------------------------------------------------------------------------------------------------------
+
+
+def _digits(data_dir: Path | None) -> Dataset:
+    """scikit-learn's handwritten digits: 1,797 grey scans of 8x8 pixels; a fixed 70:30 split, even over classes.
+
+    They are embedded in scikit-learn, so `data_dir` is not used.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    grey = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # the scans count ink from 0 to 16
+    train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
+    return _dataset(
+        "digits",
+        "handwritten digits (Alpaydin and Kaynak 1998) as embedded in scikit-learn, split 70:30",
+        tuple("0123456789"),
+        *((grey[part], labels[part]) for part in (train, test)),
+    )
+
+
+# --- CIFAR-10 -----------------------------------------------------------------------------------------------------
+
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def _cifar10(data_dir: Path | None) -> Dataset:
+    """CIFAR-10 (Krizhevsky 2009) in any of three forms: see book/data.md.
+
+    Without `data_dir`, torchvision downloads the original release into the user's cache folder.
+    """
+    if data_dir is None:
+        return _cifar10_batches(cache_folder() / "cifar10", download=True)
+    if data_dir.name == "cifar-10-batches-py":
+        return _cifar10_batches(data_dir.parent)
+    if (data_dir / "cifar-10-batches-py").is_dir():
+        return _cifar10_batches(data_dir)
+    return _image_folder("cifar10", data_dir, _CIFAR10)
+
+
+def _cifar10_batches(root: Path, download: bool = False) -> Dataset:
+    # torchvision compares every file with the release's MD5 before it unpickles it, so nothing foreign is unpickled.
+    from torchvision.datasets import CIFAR10
+
+    try:
+        train, test = (CIFAR10(root, train=part, download=download) for part in (True, False))
+    except RuntimeError as error:
+        raise SettingError(
+            f"data_dir={str(root)!r}: cifar-10-batches-py is incomplete or altered (its checksums differ); "
+            "unpack the archive again"
+        ) from error
+    except OSError as error:
+        raise SettingError(
+            f"dataset='cifar10': the download failed ({error}); set data_dir, or the variable BU_DATA, to a folder "
+            "that holds cifar-10-batches-py or train/<class>/ and test/<class>/"
+        ) from error
+    return _dataset(
+        "cifar10",
+        "the original release (Krizhevsky 2009), read by torchvision",
+        _CIFAR10,
+        *((part.data, np.asarray(part.targets)) for part in (train, test)),
+    )
+
+
+# --- folders of images --------------------------------------------------------------------------------------------
+
+_IMAGE_ENDINGS = {".jpg", ".jpeg", ".png"}
+
+
+def _image_folder(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
+    """A folder `train/<class>/*.jpg|png`, `test/<class>/…` with exactly the given classes, decoded to RGB."""
+    files = {side: _class_files(root, side, classes) for side in ("train", "test")}
+    listing = hashlib.sha256()
+    for path in (path for side in files.values() for group in side for path in group):
+        facts = path.stat()
+        listing.update(f"{path.relative_to(root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+
+    def decode() -> tuple[dict[str, Tensor], dict]:
+        decoded = {}
+        for side, groups in files.items():
+            decoded[f"{side}.images"] = torch.from_numpy(_decode([path for group in groups for path in group]))
+            decoded[f"{side}.labels"] = torch.from_numpy(
+                np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+            )
+        return decoded, {}
+
+    key = {"folder": str(root.resolve()), "listing": listing.hexdigest()}
+    cached = Store(cache_folder() / "decoded").get(name, key, decode).tensors
+    counts = [len(group) for group in files["train"]]
+    uneven = f", {min(counts)} to {max(counts)} training images a class" if min(counts) != max(counts) else ""
+    kinds = sorted({path.suffix.lower().lstrip(".") for group in files["train"] for path in group})
+    return _dataset(
+        name,
+        f"a folder of {'/'.join(kinds)} images: {sum(counts)} for training, "
+        f"{sum(len(group) for group in files['test'])} for testing{uneven}",
+        classes,
+        *((cached[f"{side}.images"].numpy(), cached[f"{side}.labels"].numpy()) for side in ("train", "test")),
+    )
+
+
+def _class_files(root: Path, side: str, classes: tuple[str, ...]) -> list[list[Path]]:
+    folder = root / side
+    layout = "expected cifar-10-batches-py, or train/<class>/ and test/<class>/ with images"
+    if not folder.is_dir():
+        raise SettingError(f"data_dir={str(root)!r}: has no folder {side!r}; {layout}")
+    present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    if missing := [name for name in classes if name not in present]:
+        raise SettingError(f"data_dir={str(root)!r}: {side} lacks the class folders {', '.join(missing)}")
+    if foreign := sorted(present - set(classes)):
+        raise SettingError(
+            f"data_dir={str(root)!r}: {side} has folders that are no class: {', '.join(foreign)}; "
+            f"allowed: {', '.join(classes)}"
+        )
+    groups = [
+        sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _IMAGE_ENDINGS)
+        for name in classes
+    ]
+    for name, group in zip(classes, groups, strict=True):
+        if not group:
+            raise SettingError(f"data_dir={str(root)!r}: {side}/{name} holds no image ({layout})")
+    return groups
+
+
+def _decode(paths: list[Path]) -> np.ndarray:
+    """Images as one uint8 array (N, H, W, 3); all must have the size of the first."""
+    from PIL import Image
+
+    def read(path: Path) -> np.ndarray:
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise SettingError(f"data_dir: the image {str(path)!r} cannot be decoded ({error})") from error
+
+    first = read(paths[0])
+    out = np.empty((len(paths), *first.shape), np.uint8)
+
+    def place(index: int) -> None:
+        image = read(paths[index])
+        if image.shape != first.shape:
+            raise SettingError(
+                f"data_dir: the image {str(paths[index])!r} has size {image.shape[1]}x{image.shape[0]}, "
+                f"the first one {first.shape[1]}x{first.shape[0]}"
+            )
+        out[index] = image
+
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(place, range(len(paths))):
+            pass
+    return out
+
+
+def cache_folder() -> Path:
+    """Where downloads and decoded folders are kept: the user's cache folder, as the operating system has it."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("boundary-unlearning")
+
+
+def _dataset(
+    name: str,
+    origin: str,
+    classes: tuple[str, ...],
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+) -> Dataset:
+    """Join arrays (N, H, W, C) and their labels into a Dataset with its fingerprint."""
+    digest = hashlib.sha256()
+    parts = []
+    for images, labels in (train, test):
+        images, labels = np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64)
+        digest.update(str(images.shape).encode())
+        digest.update(images)
+        digest.update(labels)
+        # (N, H, W, C) in memory is what torch calls channels-last, so the permuted view needs no copy.
+        parts.append(LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)))
+    return Dataset(name, origin, classes, *parts, fingerprint=digest.hexdigest())
+
+
+DATASETS: dict[str, Source] = {
+    "digits": Source(tuple("0123456789"), _digits),
+    "cifar10": Source(_CIFAR10, _cifar10),
+}

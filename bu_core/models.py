@@ -1,0 +1,101 @@
+"""The networks: All-CNN (Springenberg et al. 2014), and what every model here has in common.
+
+Every model takes images in [0, 1], shape (B, C, H, W), and normalises them itself, so that a distance in its input
+is a distance in pixels. `model.features(x)` gives the last features, shape (B, F); `model.classifier` is the linear
+layer on top of them; `model(x)` gives logits, shape (B, K). Boundary Expanding widens and prunes that last layer.
+"""
+
+import copy
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """Normalisation, a body that ends in a feature vector, and a linear layer.
+
+    Inputs are shifted and scaled from [0, 1] to [-1, 1] (mean 0.5, deviation 0.5, as in the authors' released code).
+    """
+
+    def __init__(self, body: nn.Module, width_of_features: int, classes: int):
+        super().__init__()
+        self.body = body
+        self.classifier = nn.Linear(width_of_features, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self.body((images - 0.5) / 0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier(self.features(images))
+
+
+def _block(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def allcnn(channels: int, classes: int, width: float) -> Classifier:
+    """All-CNN-C with BatchNorm and without dropout.
+
+    `width` scales the 96 and 192 filters of Springenberg et al. (2014): 1.0 is theirs, 0.5 is the one in the code
+    that the paper's authors released. Their last 10-filter convolution is a linear layer after the global average,
+    as in that code; the average is over whatever the two strided convolutions leave, so 8x8 images work as well.
+    """
+    narrow, wide = max(1, int(96 * width)), max(1, int(192 * width))
+    body = nn.Sequential(
+        _block(channels, narrow, 3),
+        _block(narrow, narrow, 3),
+        _block(narrow, wide, 3, stride=2),
+        _block(wide, wide, 3),
+        _block(wide, wide, 3),
+        _block(wide, wide, 3, stride=2),
+        _block(wide, wide, 3),
+        _block(wide, wide, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    return Classifier(body, wide, classes)
+
+
+class Architecture(Protocol):
+    def __call__(self, channels: int, classes: int, width: float) -> Classifier: ...
+
+
+MODELS: dict[str, Architecture] = {"allcnn": allcnn}
+
+
+def build(name: str, channels: int, classes: int, width: float, seed: int) -> Classifier:
+    """A freshly initialised model, in channels-last memory format; the same `seed` gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MODELS[name](channels, classes, width).to(memory_format=torch.channels_last)
+
+
+def widened(model: Classifier, seed: int) -> Classifier:
+    """A copy of `model` with one more output neuron, freshly initialised, at index K; the first K are unchanged."""
+    wide = copy.deepcopy(model)
+    old = model.classifier
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        new = nn.Linear(old.in_features, old.out_features + 1).to(old.weight.device)
+    with torch.no_grad():
+        new.weight[:-1] = old.weight
+        new.bias[:-1] = old.bias
+    wide.classifier = new
+    return wide
+
+
+def pruned(model: Classifier) -> Classifier:
+    """A copy of `model` without its last output neuron: what `widened` added is gone, the shape is as before."""
+    narrow = copy.deepcopy(model)
+    old = model.classifier
+    new = nn.Linear(old.in_features, old.out_features - 1).to(old.weight.device)
+    with torch.no_grad():
+        new.weight.copy_(old.weight[:-1])
+        new.bias.copy_(old.bias[:-1])
+    narrow.classifier = new
+    return narrow

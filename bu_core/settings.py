@@ -1,0 +1,93 @@
+"""The one place where a setting is checked: its type, its range, its choices, and the nearest name to a wrong one.
+
+Settings are annotated where they are declared, for example `epochs: Annotated[int, Range(1)]` in `config.Config` or
+`batchnorm: Literal["train", "frozen"]` in a method's signature; `checked` holds a value against such an annotation.
+"""
+
+import difflib
+import math
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+
+class SettingError(ValueError):
+    """A setting that cannot be used. The message is one line: the setting, its value, and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bounds of a number: `low <= value <= high`, or strictly above `low` and below `high` where `open` is set."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        if self.open:
+            return self.low < value < self.high
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        above, below = ("above", "below") if self.open else ("at least", "at most")
+        parts = [f"{above} {self.low:g}"] if math.isfinite(self.low) else []
+        parts += [f"{below} {self.high:g}"] if math.isfinite(self.high) else []
+        return " and ".join(parts)
+
+
+# The kinds of setting that several methods share, so that each is described once.
+Epochs = Annotated[int, Range(0)]  # passes over the data; 0 leaves the model as it is
+LearningRate = Annotated[float, Range(0)]  # 0 moves no weight, though BatchNorm statistics still follow the data
+PixelDistance = Annotated[float, Range(0, 1)]  # images are in [0, 1]
+BatchNorm = Literal["train", "frozen"]  # whether running statistics follow the batches
+
+
+def checked(name: str, value: Any, annotation: Any) -> Any:
+    """Return `value` as the annotated type, or raise SettingError naming the setting, the value and what is allowed.
+
+    A text that reads as a number is taken for one where a float is asked for: YAML 1.1, which papermill reads,
+    takes `1e-5` for a text.
+    """
+    limits = None
+    if get_origin(annotation) is Annotated:
+        annotation, limits = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return one_of(name, value, get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _checked_union(name, value, get_args(annotation))
+    if annotation is float and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    accepted = (int, float) if annotation is float else annotation
+    if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
+        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[annotation]
+        raise SettingError(f"{name}={value!r}: must be {wanted}{f' {limits}' if limits else ''}")
+    value = annotation(value)
+    if annotation is float and not math.isfinite(value):
+        raise SettingError(f"{name}={value}: must be a finite number{f' {limits}' if limits else ''}")
+    if limits is not None and value not in limits:
+        raise SettingError(f"{name}={value}: must be {limits}")
+    return value
+
+
+def _checked_union(name: str, value: Any, members: tuple[Any, ...]) -> Any:
+    if value is None and types.NoneType in members:
+        return None
+    kinds = [member for member in members if member is not types.NoneType]
+    for kind in kinds:
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return checked(name, value, kind)
+    return checked(name, value, kinds[-1])
+
+
+def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """Return `value` if it is one of the `allowed` names; otherwise raise, suggesting the nearest."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    suggestion = f"did you mean {near[0]!r}? " if near else ""
+    raise SettingError(f"{name}={value!r}: {suggestion}allowed: {', '.join(allowed)}")

@@ -1,0 +1,133 @@
+"""Files of an experiment: each artefact is found by a digest of the settings that made it.
+
+An artefact is one safetensors file, `<kind>-<digest>.safetensors`: tensors, and in the header its full key, the facts
+kept with it (seconds, environment) and a checksum. Nothing in it can run code. It is written beside and renamed, so a
+kill leaves no half file; two processes that want the same one share the work, since the second waits for the first.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .settings import SettingError
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """Tensors by name, and facts that JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+class DamagedArtefactWarning(UserWarning):
+    """A file in the store that is not what its name says; it is set aside and computed again."""
+
+
+class Store:
+    """A folder of artefacts. Raises SettingError at once where the folder cannot be written."""
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        try:
+            (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"results_dir={str(folder)!r}: cannot be written ({error.strerror})") from error
+        if not os.access(self.folder / ".locks", os.W_OK):
+            raise SettingError(f"results_dir={str(folder)!r}: cannot be written (permission denied)")
+
+    def get(
+        self, kind: str, key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]
+    ) -> Artefact:
+        """The artefact of this kind and key; `make` computes its tensors and facts where it is not stored yet."""
+        path = self.path(kind, key)
+        if (found := self._read(path, key)) is not None:
+            return found
+        with FileLock(self.folder / ".locks" / f"{path.stem}.lock"):
+            if (found := self._read(path, key)) is None:  # another process may have made it while this one waited
+                tensors, facts = make()
+                write(path, key, tensors, facts)
+                found = self._read(path, key)
+        return found
+
+    def path(self, kind: str, key: Mapping[str, Any]) -> Path:
+        """Where the artefact of this kind and key lies, or will lie."""
+        return self.folder / f"{kind}-{digest(key)}.safetensors"
+
+    def _read(self, path: Path, key: Mapping[str, Any]) -> Artefact | None:
+        """The artefact at `path`, or None where there is none; a damaged or foreign file is named and set aside."""
+        if not path.exists():
+            return None
+        try:
+            return read(path, key)
+        except ValueError as error:
+            aside = path.with_suffix(".damaged")
+            os.replace(path, aside)
+            warnings.warn(
+                f"{path}: {error}; set aside as {aside.name} and computed again", DamagedArtefactWarning, stacklevel=3
+            )
+            return None
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that stand for a key; the order of its entries does not matter."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write(path: Path, key: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write an artefact beside its place and rename it into it."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {
+        "key": json.dumps(key, sort_keys=True),
+        "facts": json.dumps(facts, sort_keys=True),
+        "checksum": _checksum(tensors),
+    }
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, beside, metadata=header)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read(path: Path, key: Mapping[str, Any]) -> Artefact:
+    """Read the artefact at `path`; ValueError where it is damaged or was made by another key."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"is damaged ({error})") from error
+    if header.get("key") != json.dumps(key, sort_keys=True):
+        raise ValueError("was not made by the settings that its name stands for")
+    if header.get("checksum") != _checksum(tensors):
+        raise ValueError("is damaged (its checksum differs)")
+    return Artefact(tensors, json.loads(header["facts"]))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON beside its place and rename it into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(beside, path)
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()

@@ -1,0 +1,26 @@
+"""Boundary Expanding: teach D_f a shadow class of its own, then prune that class (section 4.2)."""
+
+import torch
+
+from ..models import Classifier, pruned, widened
+from ..settings import BatchNorm, Epochs, LearningRate
+from .task import UnlearningTask
+
+
+def boundary_expanding(
+    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-4, batchnorm: BatchNorm = "train"
+) -> Classifier:
+    """The original with one more neuron, fine-tuned on (x, y_shadow) for x in D_f (equation 5), then pruned back.
+
+    The shadow class has index K; its neuron starts as torch initialises a linear layer.
+    """
+    shadow = torch.full_like(task.split.forget_train.labels, len(task.split.classes))
+    expanded = task.fitted(
+        widened(task.original, task.recipe.seed),
+        task.relabelled(shadow),
+        label="boundary_expanding",
+        epochs=epochs,
+        lr=lr,
+        batchnorm=batchnorm,
+    )
+    return pruned(expanded)

@@ -1,0 +1,12 @@
+"""Finetune: go on training the original on D_r with a large learning rate (paper, section 5.1)."""
+
+from ..models import Classifier
+from ..settings import BatchNorm, Epochs, LearningRate
+from .task import UnlearningTask
+
+
+def finetune(
+    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.01, batchnorm: BatchNorm = "train"
+) -> Classifier:
+    """The original, fine-tuned on D_r; what is not rehearsed is to be forgotten. The paper gives no learning rate."""
+    return task.fitted(task.original, task.split.remain_train, label="finetune", epochs=epochs, lr=lr, batchnorm=batchnorm)

@@ -1,0 +1,27 @@
+"""Negative Gradient: ascend the loss on D_f (Golatkar et al. 2020, as a baseline; paper, section 5.1)."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..models import Classifier
+from ..settings import BatchNorm, Epochs, LearningRate
+from .task import UnlearningTask
+
+
+def negative_gradient(
+    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-5, batchnorm: BatchNorm = "train"
+) -> Classifier:
+    """The original, moved up the gradient of its loss on D_f. The paper gives no learning rate."""
+    return task.fitted(
+        task.original,
+        task.split.forget_train,
+        label="negative_gradient",
+        epochs=epochs,
+        lr=lr,
+        batchnorm=batchnorm,
+        objective=_negative_cross_entropy,
+    )
+
+
+def _negative_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return -F.cross_entropy(logits, labels)

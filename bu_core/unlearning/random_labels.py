@@ -1,0 +1,28 @@
+"""Random Labels: fine-tune on D_f with labels drawn at random (Hayase et al. 2020; paper, section 5.1)."""
+
+import torch
+
+from ..models import Classifier
+from ..settings import BatchNorm, Epochs, LearningRate
+from .task import UnlearningTask
+
+
+def random_labels(
+    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-5, batchnorm: BatchNorm = "train"
+) -> Classifier:
+    """The original, fine-tuned on D_f with a wrong label for each image, drawn once and evenly from the K - 1 others.
+
+    The default learning rate is Boundary Shrink's, so that the two differ in their labels alone.
+    """
+    split = task.split
+    generator = torch.Generator().manual_seed(task.recipe.seed)
+    steps = torch.randint(1, len(split.classes), (len(split.forget_train),), generator=generator)
+    labels = (split.forget_class + steps) % len(split.classes)
+    return task.fitted(
+        task.original,
+        task.relabelled(labels.to(split.forget_train.labels.device)),
+        label="random_labels",
+        epochs=epochs,
+        lr=lr,
+        batchnorm=batchnorm,
+    )
