@@ -3,6 +3,7 @@
 The fields are the keys of a profile (`notebooks/profiles/*.yml`) and the parameters of every notebook.
 """
 
+import ast
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -79,23 +80,23 @@ class Config:
 
     @classmethod
     def from_notebook(cls) -> "Config":
-        """The config that a notebook's parameters make, read from the variables of the running kernel.
+        """The config of the running notebook: the variables of its kernel that are named like a parameter.
 
-        Every variable counts that a cell assigned, so that papermill's `-p forgetclass 3` is refused and not ignored.
+        papermill only warns of a parameter that a notebook does not have, so the cell that it injects is read too:
+        `-p forgetclass 3` is refused and not ignored.
         """
         from IPython import get_ipython
 
-        shell = get_ipython()
-        return cls.from_mapping(
-            {
-                name: value
-                for name, value in shell.user_ns.items()
-                if name not in shell.user_ns_hidden
-                and not name.startswith("_")
-                and not callable(value)
-                and not isinstance(value, types.ModuleType)
-            }
-        )
+        variables = get_ipython().user_ns
+        injected = [cell for cell in variables["In"] if cell.startswith("# Parameters\n")]
+        assigned = {
+            target.id
+            for cell in injected
+            for statement in ast.parse(cell).body
+            for target in getattr(statement, "targets", [])
+        }
+        known = {field.name for field in fields(cls)}
+        return cls.from_mapping({name: variables[name] for name in variables if name in known | assigned})
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting, in a form that JSON can hold."""

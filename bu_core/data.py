@@ -225,8 +225,7 @@ def _class_files(root: Path, side: str, classes: tuple[str, ...]) -> list[list[P
             f"allowed: {', '.join(classes)}"
         )
     groups = [
-        sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _IMAGE_ENDINGS)
-        for name in classes
+        sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _IMAGE_ENDINGS) for name in classes
     ]
     for name, group in zip(classes, groups, strict=True):
         if not group:

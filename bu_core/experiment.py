@@ -28,7 +28,7 @@ from .config import Config
 from .data import SPLITS, Dataset, ForgetSplit, load, pixels, split
 from .measures import Outputs
 from .models import Classifier
-from .store import Artefact, Store, digest, read, write, write_json
+from .store import Artefact, Store, read, write, write_json
 from .unlearning import METHODS, UnlearningTask
 
 
@@ -180,18 +180,23 @@ class Experiment:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Where this process runs: device, processor, versions, precision and git commit."""
-        return {
-            "device": self.device.type,
-            "gpu": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,
-            "cpu": _processor(),
-            "threads": torch.get_num_threads(),
-            "precision": self.precision,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "git_commit": _git_commit(),
-            "date": time.strftime("%Y-%m-%d"),
-        }
+        """Where this process runs."""
+        return environment(self.device, self.precision)
+
+
+def environment(device: torch.device, precision: str) -> dict[str, Any]:
+    """Device, processor, versions, precision and git commit of this process, for a result to be kept with."""
+    return {
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "cpu": _processor(),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "git_commit": _git_commit(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
 class _PartialFit:
@@ -203,9 +208,9 @@ class _PartialFit:
         self.path = artefact.with_suffix(".partial")
         self.key = {"partial": artefact.name}
         self.seconds_before = 0.0
-        self._saved = self._started = time.perf_counter()
 
     def load(self) -> dict[str, Tensor] | None:
+        self._saved = self._started = time.perf_counter()  # the fit starts now; what led up to it is timed elsewhere
         if not self.path.exists():
             return None
         try:

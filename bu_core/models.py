@@ -93,7 +93,7 @@ def pruned(model: Classifier) -> Classifier:
     """A copy of `model` without its last output neuron: what `widened` added is gone, the shape is as before."""
     narrow = copy.deepcopy(model)
     old = model.classifier
-    new = nn.Linear(old.in_features, old.out_features - 1).to(old.weight.device)
+    new = nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
     with torch.no_grad():
         new.weight.copy_(old.weight[:-1])
         new.bias.copy_(old.bias[:-1])

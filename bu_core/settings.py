@@ -4,6 +4,7 @@ Settings are annotated where they are declared, for example `epochs: Annotated[i
 `batchnorm: Literal["train", "frozen"]` in a method's signature; `checked` holds a value against such an annotation.
 """
 
+import contextlib
 import difflib
 import math
 import types
@@ -43,6 +44,9 @@ PixelDistance = Annotated[float, Range(0, 1)]  # images are in [0, 1]
 BatchNorm = Literal["train", "frozen"]  # whether running statistics follow the batches
 
 
+_WANTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
 def checked(name: str, value: Any, annotation: Any) -> Any:
     """Return `value` as the annotated type, or raise SettingError naming the setting, the value and what is allowed.
 
@@ -57,14 +61,11 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         return _checked_union(name, value, get_args(annotation))
     if annotation is float and isinstance(value, str):
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     accepted = (int, float) if annotation is float else annotation
     if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
-        wanted = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[annotation]
-        raise SettingError(f"{name}={value!r}: must be {wanted}{f' {limits}' if limits else ''}")
+        raise SettingError(f"{name}={value!r}: must be {_WANTED[annotation]}{f' {limits}' if limits else ''}")
     value = annotation(value)
     if annotation is float and not math.isfinite(value):
         raise SettingError(f"{name}={value}: must be a finite number{f' {limits}' if limits else ''}")
@@ -80,7 +81,7 @@ def _checked_union(name: str, value: Any, members: tuple[Any, ...]) -> Any:
     for kind in kinds:
         if isinstance(value, kind) and not isinstance(value, bool):
             return checked(name, value, kind)
-    return checked(name, value, kinds[-1])
+    raise SettingError(f"{name}={value!r}: must be {' or '.join(_WANTED[kind] for kind in kinds)}")
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:

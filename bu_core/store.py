@@ -5,6 +5,7 @@ kept with it (seconds, environment) and a checksum. Nothing in it can run code. 
 kill leaves no half file; two processes that want the same one share the work, since the second waits for the first.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -52,13 +53,13 @@ class Store:
     ) -> Artefact:
         """The artefact of this kind and key; `make` computes its tensors and facts where it is not stored yet."""
         path = self.path(kind, key)
-        if (found := self._read(path, key)) is not None:
-            return found
+        with contextlib.suppress(ValueError):  # absent or damaged: looked at again once nobody else can
+            return read(path, key)
         with FileLock(self.folder / ".locks" / f"{path.stem}.lock"):
             if (found := self._read(path, key)) is None:  # another process may have made it while this one waited
                 tensors, facts = make()
                 write(path, key, tensors, facts)
-                found = self._read(path, key)
+                found = read(path, key)
         return found
 
     def path(self, kind: str, key: Mapping[str, Any]) -> Path:

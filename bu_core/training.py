@@ -97,7 +97,8 @@ def _batches(data: LabelledImages, recipe: Recipe, epoch: int) -> tuple[Tensor, 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int) -> dict[str, Tensor]:
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, parameter in enumerate(model.parameters()):
-        state[f"momentum.{index}"] = optimiser.state[parameter]["momentum_buffer"]
+        if (buffer := optimiser.state[parameter].get("momentum_buffer")) is not None:  # there is none at momentum 0
+            state[f"momentum.{index}"] = buffer
     return state | {"epochs_done": torch.tensor(epochs_done)}
 
 
@@ -107,7 +108,9 @@ def _restore(checkpoint: Checkpoint, model: nn.Module, optimiser: torch.optim.Op
         return 0
     model.load_state_dict({name[6:]: tensor for name, tensor in state.items() if name.startswith("model.")})
     for index, parameter in enumerate(model.parameters()):
-        optimiser.state[parameter]["momentum_buffer"] = state[f"momentum.{index}"].to(parameter.device)
+        if (buffer := state.get(f"momentum.{index}")) is not None:
+            # The fused step walks weights and momentum side by side in memory, so both must have one layout.
+            optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
     return int(state["epochs_done"])
 
 

@@ -9,4 +9,5 @@ def finetune(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.01, batchnorm: BatchNorm = "train"
 ) -> Classifier:
     """The original, fine-tuned on D_r; what is not rehearsed is to be forgotten. The paper gives no learning rate."""
-    return task.fitted(task.original, task.split.remain_train, label="finetune", epochs=epochs, lr=lr, batchnorm=batchnorm)
+    remaining = task.split.remain_train
+    return task.fitted(task.original, remaining, label="finetune", epochs=epochs, lr=lr, batchnorm=batchnorm)

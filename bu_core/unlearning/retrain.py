@@ -7,6 +7,4 @@ from .task import UnlearningTask
 def retrain(task: UnlearningTask) -> Classifier:
     """A model that has never seen D_f, fitted to D_r by the recipe that fitted the original to all data."""
     recipe = task.recipe
-    return task.fitted(
-        task.initial, task.split.remain_train, label="retrain", epochs=recipe.epochs, lr=recipe.lr
-    )
+    return task.fitted(task.initial, task.split.remain_train, label="retrain", epochs=recipe.epochs, lr=recipe.lr)

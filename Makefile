@@ -1,0 +1,59 @@
+# Makefile: every command of the book, on a machine with only Python 3.11+, pip and make.
+
+PYTHON  ?= python3
+PROFILE ?= digits
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help env book test bench lint lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
+		printf '%-12s %s\n' "$$name" "$$text"; done
+
+env: $(READY) ## make the Python environment in .venv
+
+book: $(READY) ## run the notebooks on PROFILE (digits unless told) and build the book
+	@$(BIN)/python -m bu_core book $(PROFILE)
+
+test: lint ## check the code, run every test, build the smoke book and open its pages
+	$(BIN)/python -m pytest
+
+bench: $(READY) ## measure the speed of the methods and of the book
+	@$(BIN)/python -m bu_core bench
+
+lint: $(READY) ## check code and notebook templates
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+
+lock: ## renew requirements.lock from pyproject.toml
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet -e '.[dev]'
+	{ sed -n '/^#/p' requirements.lock; \
+	  $(VENV)-lock/bin/pip freeze --exclude-editable | sed 's/+[A-Za-z0-9.]*$$//'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+	rm -rf $(VENV)-lock
+
+clean: ## remove the environment, the built book, the results and the caches
+	@for made in $(VENV) book/_build results .pytest_cache .ruff_cache *.egg-info \
+			$$(find bu_core tests -name __pycache__); do \
+		if [ -e "$$made" ]; then echo "removing $$made"; rm -rf "$$made"; fi; done
+
+# Without the stamp the environment is made anew, so what an interrupted install left is never built on.
+# Debian's Python without python3-venv cannot put pip into an environment; then its own pip does.
+$(READY): pyproject.toml requirements.lock
+	@command -v $(PYTHON) > /dev/null || { echo "make: no $(PYTHON) here; give a Python >= 3.11: make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: $$($(PYTHON) -V) is too old; give a Python >= 3.11: make PYTHON=..."; exit 1; }
+	@echo "making the Python environment in $(VENV) ..."; start=$$(date +%s); \
+	[ -e $@ ] || rm -rf $(VENV); rm -f $@; \
+	$(PYTHON) -m venv $(VENV) > /dev/null 2>&1 \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } \
+		|| { echo "make: $(PYTHON) cannot make an environment; on Debian: apt-get install python3-venv"; exit 1; }; \
+	$(BIN)/python -m pip install --disable-pip-version-check -c requirements.lock -e '.[dev]' && touch $@ \
+		&& echo "environment ready in $$(( $$(date +%s) - start )) s"

@@ -1,0 +1,176 @@
+"""From templates to a book: papermill executes the notebooks, Jupyter Book assembles them.
+
+A built book is staged under `<output>/_build/source`: the prose chapters, the executed notebooks of each profile in a
+folder of its name, the opening page, and the page that reports when, on what and how long each notebook ran. The HTML
+lies in `<output>/_build/html`. A notebook that was executed from the same template, code, parameters and data is kept.
+"""
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import torch
+import yaml
+
+from .config import Config, read_profile
+from .experiment import Experiment
+
+ROOT = Path(__file__).resolve().parent.parent
+OPENING = "index"  # the template that becomes the book's first page, executed on its first profile
+TEMPLATES = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+
+
+class BuildError(RuntimeError):
+    """Jupyter Book did not build; the message holds its warnings, which count as errors."""
+
+
+def parameters(profile: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that a notebook of this profile is given, checked."""
+    given = read_profile(profile) | overrides
+    Config.from_mapping(given)
+    return given
+
+
+def execute(
+    profile: str, overrides: dict[str, Any], folder: Path, names: Sequence[str], say: Callable[[str], None]
+) -> list[Path]:
+    """Compute a profile, then execute the named templates on it into `folder`; returns the executed notebooks.
+
+    The computing comes first and in this process, where it shows its progress; the notebooks find it in the store.
+    """
+    given = parameters(profile, overrides)
+    experiment = Experiment(Config.from_mapping(given), say)
+    experiment.metrics()
+    folder.mkdir(parents=True, exist_ok=True)
+    executed = []
+    for name in names:
+        target = folder / f"{name}.ipynb"
+        source = _made_from(TEMPLATES[name], given, experiment)
+        if _source_of(target) == source:
+            say(f"{name}: kept, nothing that it depends on has changed")
+        else:
+            start = time.perf_counter()
+            _run(TEMPLATES[name], target, given, source)
+            say(f"{name}: executed in {time.perf_counter() - start:.1f} s")
+        executed.append(target)
+    return executed
+
+
+def _run(template: Path, target: Path, given: dict[str, Any], source: str) -> None:
+    beside = target.with_name(f".{target.name}")
+    papermill.execute_notebook(template, beside, parameters=given, kernel_name="python3", progress_bar=True)
+    notebook = nbformat.read(beside, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+    notebook.metadata["made_from"] = source
+    nbformat.write(notebook, beside)
+    beside.replace(target)
+
+
+def _made_from(template: Path, given: dict[str, Any], experiment: Experiment) -> str:
+    """A digest of all that an executed notebook shows: template, code, parameters, data, and what it runs on."""
+    total = hashlib.sha256(template.read_bytes())
+    for path in sorted((ROOT / "bu_core").rglob("*.py")):
+        total.update(path.read_bytes())
+    runs_on = [experiment.device.type, experiment.precision, platform.python_version(), torch.__version__]
+    total.update(json.dumps([given, experiment.dataset.fingerprint, runs_on], sort_keys=True).encode())
+    return total.hexdigest()
+
+
+def _source_of(notebook: Path) -> str | None:
+    return nbformat.read(notebook, as_version=4).metadata.get("made_from") if notebook.exists() else None
+
+
+def build(profiles: Sequence[str], overrides: dict[str, Any], output: Path, say: Callable[[str], None]) -> Path:
+    """Execute every template on every profile and build the book; returns the path of its first page."""
+    output = output.resolve()
+    source = output / "_build" / "source"
+    chapters = [name for name in TEMPLATES if name != OPENING]
+    for profile in profiles:
+        parameters(profile, overrides)  # a wrong one is refused before any work on another
+    start = time.perf_counter()
+    names = [_folder_name(profile) for profile in profiles]
+    for profile, name in zip(profiles, names, strict=True):
+        say(f"profile {name}")
+        execute(profile, overrides, source / name, [*chapters, OPENING], say)
+    executed = time.perf_counter()
+    _stage(source, names, chapters)
+    _jupyter_book(source, output)
+    page = output / "_build" / "html" / "index.html"
+    say(f"computed and executed in {executed - start:.1f} s, built in {time.perf_counter() - executed:.1f} s")
+    say(f"the book: {page}")
+    return page
+
+
+def _folder_name(profile: str) -> str:
+    return Path(profile).stem
+
+
+def _stage(source: Path, names: Sequence[str], chapters: Sequence[str]) -> None:
+    """Put the prose, the opening page, the report and the table of contents beside the executed notebooks."""
+    for path in (ROOT / "book").iterdir():
+        if path.name == "_static":
+            shutil.copytree(path, source / path.name, dirs_exist_ok=True)
+        elif path.is_file():
+            shutil.copy(path, source)
+    opening = nbformat.read(source / names[0] / f"{OPENING}.ipynb", as_version=4)
+    for cell in opening.cells:
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace("{profile}", names[0])
+    nbformat.write(opening, source / f"{OPENING}.ipynb")
+    (source / "executions.md").write_text(_report(source, names, chapters))
+    contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    parts = []
+    for part in contents["parts"]:
+        for name in names if "{profile}" in part["caption"] else names[:1]:
+            parts.append(json.loads(json.dumps(part).replace("{profile}", name)))
+    (source / "_toc.yml").write_text(yaml.safe_dump(contents | {"parts": parts}, sort_keys=False))
+
+
+def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
+    """The page that says of each notebook when, how long and with which command it was executed."""
+    lines = [
+        "# When, on what and how long each notebook ran",
+        "",
+        "Each chapter with results is a notebook that papermill executed. Its parameters, and the machine and commit "
+        "that made each model, stand folded at its foot.",
+        "",
+        "| notebook | executed (UTC) | seconds | Python | torch | device | command |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in names:
+        for chapter in chapters:
+            notebook = nbformat.read(source / name / f"{chapter}.ipynb", as_version=4)
+            run = notebook.metadata["papermill"]
+            given = run["parameters"]
+            device = "CUDA" if torch.cuda.is_available() and given.get("device") != "cpu" else "CPU"
+            command = f"papermill notebooks/{chapter}.ipynb out.ipynb -f notebooks/profiles/{name}.yml"
+            lines.append(
+                f"| [{name}: {chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
+                f"| {run['duration']:.1f} | {platform.python_version()} | {torch.__version__} | {device} "
+                f"| `{command}` |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _jupyter_book(source: Path, output: Path) -> None:
+    program = Path(sys.executable).with_name("jupyter-book")
+    strict = ("-W", "-n", "--keep-going")  # warnings are errors, a reference to nothing is a warning, name them all
+    command = [program, "build", source, "--config", ROOT / "_config.yml", "--path-output", output, *strict]
+    log = output / "_build" / "sphinx.log"
+    with log.open("w") as file:
+        result = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if result.returncode:
+        lines = log.read_text().splitlines()
+        causes = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]
+        raise BuildError("\n".join(["the book could not be built:", *causes, f"the whole log: {log}"]))

@@ -1,0 +1,57 @@
+"""A profile over several forgotten classes and seeds: means with 95 % intervals.
+
+Each run is an experiment of its own in the same store, so an interrupted sweep goes on where it was.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scipy.stats import t as student_t
+
+from .config import Config
+from .data import SPLITS
+from .experiment import Experiment
+from .store import write_json
+
+
+def sweep(
+    profile: str,
+    overrides: dict[str, Any],
+    classes: Sequence[int | str],
+    seeds: Sequence[int],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Run a profile for each class and seed; the result is also left in `sweep.json` in the results folder.
+
+    `summary.<method>.<measure>` holds the mean, and half the width of its 95 % interval (Student's t over the runs;
+    None for a single run). The runs of one seed share their original model, so they are not independent of each
+    other: with several classes and one seed the interval speaks of classes, not of seeds.
+    """
+    configs = [
+        Config.from_profile(profile, **overrides | {"forget_class": name, "seed": seed})
+        for seed in seeds
+        for name in classes
+    ]
+    runs = []
+    for number, config in enumerate(configs, start=1):
+        say(f"run {number} of {len(configs)}: forget_class={config.forget_class}, seed={config.seed}")
+        experiment = Experiment(config, say)
+        runs.append(experiment.metrics())
+    summary = {}
+    for method in runs[0]["methods"]:
+        results = [run["methods"][method] for run in runs]
+        summary[method] = {part: interval([r["accuracy"][part] for r in results]) for part in SPLITS}
+        summary[method]["seconds"] = interval([result["seconds"]["median"] for result in results])
+    content = {"runs": runs, "summary": summary}
+    write_json(experiment.folder / "sweep.json", content)
+    return content
+
+
+def interval(values: Sequence[float]) -> dict[str, float | None]:
+    """Mean, and half the width of its 95 % interval by Student's t; None for a single value."""
+    half = None
+    if len(values) > 1:
+        half = student_t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return {"mean": statistics.fmean(values), "half_width": half}

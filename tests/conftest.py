@@ -1,0 +1,37 @@
+"""Fixtures that several test files share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bu_core.data import Dataset, split
+from bu_core.models import build
+from bu_core.training import fit
+from bu_core.unlearning import UnlearningTask
+
+from .helpers import TOY_RECIPE, toy_dataset
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the user's cache folder, or takes data from where the user keeps them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("BU_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def toy() -> Dataset:
+    """Four classes of 8x8 images that a few epochs learn: 20 training and 10 test images each."""
+    return toy_dataset()
+
+
+@pytest.fixture(scope="session")
+def task(toy: Dataset) -> UnlearningTask:
+    """A request to forget class 2 of the toy data, with an original that has learned all four."""
+    parts = split(toy, 2, toy.train.images.device)
+    initial = build("allcnn", toy.channels, len(toy.classes), 0.1, seed=0)
+    original = build("allcnn", toy.channels, len(toy.classes), 0.1, seed=0)
+    fit(original, toy.train, TOY_RECIPE, label="original")
+    return UnlearningTask(original, initial, parts, TOY_RECIPE)

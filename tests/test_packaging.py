@@ -1,0 +1,64 @@
+"""What packs the project: equal pins in three files, the commands that others call, templates without outputs."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+
+
+def by_name(pins: list[str]) -> dict[str, str]:
+    """Pins `name==version` as a mapping; a name in its normal form, so that `PyYAML` and `pyyaml` are one."""
+    pairs = (pin.split("==") for pin in pins)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+
+
+def test_conda_environment_has_the_pins_of_the_project():
+    dependencies = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    *pins, itself = dependencies[-1]["pip"]
+    assert sorted(pins) == sorted(PROJECT["dependencies"])
+    assert itself == "-e ."
+    assert "python=" + PROJECT["requires-python"].removeprefix(">=") in dependencies
+
+
+def test_lock_has_every_pin_of_the_project():
+    pins = by_name(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
+    assert pins.items() <= by_name(LOCK).items()
+
+
+def test_lock_fits_every_platform():
+    assert not [line for line in LOCK if not re.fullmatch(r"[\w.-]+==[\w.]+", line)]
+
+
+def test_ci_runs_make_test():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().splitlines()[-1] == "make test"
+
+
+@pytest.mark.parametrize("command", ["make book", "make test"])
+def test_readme_names_the_command(command: str):
+    assert f"`{command}`" in (ROOT / "README.md").read_text()
+
+
+def test_help_lists_every_target():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1).split()
+    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[1] for line in told.splitlines()] == targets
+
+
+def test_templates_have_no_outputs():
+    templates = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert templates
+    strip = [str(Path(sys.executable).with_name("nbstripout")), "--verify", "--keep-id"]
+    result = subprocess.run([*strip, *templates], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
