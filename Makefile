@@ -38,8 +38,8 @@ lock: ## renew requirements.lock from pyproject.toml
 	mv requirements.lock.new requirements.lock
 	rm -rf $(VENV)-lock
 
-clean: ## remove the environment, the built book, the results and the caches
-	@for made in $(VENV) book/_build results .pytest_cache .ruff_cache *.egg-info \
+clean: ## remove the environment, the built book and the caches; results/ stays
+	@for made in $(VENV) book/_build executed .pytest_cache .ruff_cache *.egg-info \
 			$$(find bu_core tests -name __pycache__); do \
 		if [ -e "$$made" ]; then echo "removing $$made"; rm -rf "$$made"; fi; done
 

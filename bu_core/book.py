@@ -7,7 +7,6 @@ lies in `<output>/_build/html`. A notebook that was executed from the same templ
 
 import hashlib
 import json
-import platform
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from typing import Any
 
 import nbformat
 import papermill
-import torch
 import yaml
 
 from .config import Config, read_profile
@@ -59,20 +57,28 @@ def execute(
             say(f"{name}: kept, nothing that it depends on has changed")
         else:
             start = time.perf_counter()
-            _run(TEMPLATES[name], target, given, source)
+            _run(TEMPLATES[name], target, given, experiment, source)
             say(f"{name}: executed in {time.perf_counter() - start:.1f} s")
         executed.append(target)
     return executed
 
 
-def _run(template: Path, target: Path, given: dict[str, Any], source: str) -> None:
+def _run(template: Path, target: Path, given: dict[str, Any], experiment: Experiment, source: str) -> None:
     beside = target.with_name(f".{target.name}")
     papermill.execute_notebook(template, beside, parameters=given, kernel_name="python3", progress_bar=True)
     notebook = nbformat.read(beside, as_version=4)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "remove-cell" not in cell.metadata.get("tags", []):
-            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
+        if cell.cell_type == "code":
+            tags = cell.metadata.setdefault("tags", [])
+            if "injected-parameters" in tags:
+                tags.append("remove-input")  # the foot of the page lists every parameter
+            elif "remove-input" not in tags:
+                tags.append("hide-input")
+    # papermill notes absolute paths, which tell a reader nothing and the world where the author keeps things
+    for path in ("input_path", "output_path"):
+        del notebook.metadata["papermill"][path]
     notebook.metadata["made_from"] = source
+    notebook.metadata["made_on"] = _machine(experiment)
     nbformat.write(notebook, beside)
     beside.replace(target)
 
@@ -82,9 +88,15 @@ def _made_from(template: Path, given: dict[str, Any], experiment: Experiment) ->
     total = hashlib.sha256(template.read_bytes())
     for path in sorted((ROOT / "bu_core").rglob("*.py")):
         total.update(path.read_bytes())
-    runs_on = [experiment.device.type, experiment.precision, platform.python_version(), torch.__version__]
-    total.update(json.dumps([given, experiment.dataset.fingerprint, runs_on], sort_keys=True).encode())
+    rest = [given, experiment.dataset.fingerprint, _machine(experiment)]
+    total.update(json.dumps(rest, sort_keys=True).encode())
     return total.hexdigest()
+
+
+def _machine(experiment: Experiment) -> str:
+    facts = experiment.environment
+    device = facts["gpu"] or facts["cpu"]
+    return f"{device}; Python {facts['python']}, torch {facts['torch']}, {facts['precision']}"
 
 
 def _source_of(notebook: Path) -> str | None:
@@ -142,24 +154,23 @@ def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
     lines = [
         "# When, on what and how long each notebook ran",
         "",
-        "Each chapter with results is a notebook that papermill executed. Its parameters, and the machine and commit "
-        "that made each model, stand folded at its foot.",
-        "",
-        "| notebook | executed (UTC) | seconds | Python | torch | device | command |",
-        "|---|---|---|---|---|---|---|",
+        "Each chapter with results is a notebook that papermill executed. What it shows was computed before: the "
+        "seconds here are those of the notebook alone, and how long the models took stands in the chapters. The "
+        "parameters, and the machine and commit that made each model, are folded at each chapter's foot.",
     ]
     for name in names:
+        lines += ["", f"## {name}", "", "| notebook | executed (UTC) | seconds | on |", "|---|---|---|---|"]
         for chapter in chapters:
-            notebook = nbformat.read(source / name / f"{chapter}.ipynb", as_version=4)
-            run = notebook.metadata["papermill"]
-            given = run["parameters"]
-            device = "CUDA" if torch.cuda.is_available() and given.get("device") != "cpu" else "CPU"
-            command = f"papermill notebooks/{chapter}.ipynb out.ipynb -f notebooks/profiles/{name}.yml"
+            metadata = nbformat.read(source / name / f"{chapter}.ipynb", as_version=4).metadata
+            run = metadata["papermill"]
             lines.append(
-                f"| [{name}: {chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
-                f"| {run['duration']:.1f} | {platform.python_version()} | {torch.__version__} | {device} "
-                f"| `{command}` |"
+                f"| [{chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
+                f"| {run['duration']:.1f} | {metadata['made_on']} |"
             )
+        commands = [
+            f"papermill notebooks/{chapter}.ipynb out.ipynb -f notebooks/profiles/{name}.yml" for chapter in chapters
+        ]
+        lines += ["", "To execute them again:", "", "```bash", *commands, "```"]
     return "\n".join(lines) + "\n"
 
 

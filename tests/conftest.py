@@ -1,9 +1,12 @@
 """Fixtures that several test files share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import torch
 
+from bu_core.book import build as build_book
 from bu_core.data import Dataset, split
 from bu_core.models import build
 from bu_core.training import fit
@@ -14,7 +17,11 @@ from .helpers import TOY_RECIPE, toy_dataset
 
 @pytest.fixture(scope="session", autouse=True)
 def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or writes the user's cache folder, or takes data from where the user keeps them."""
+    """No test reads or writes the user's cache folder, or takes data from where the user keeps them.
+
+    The models here are so small that a second thread only waits, and on busy cores it waits long.
+    """
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("BU_DATA", raising=False)
@@ -35,3 +42,16 @@ def task(toy: Dataset) -> UnlearningTask:
     original = build("allcnn", toy.channels, len(toy.classes), 0.1, seed=0)
     fit(original, toy.train, TOY_RECIPE, label="original")
     return UnlearningTask(original, initial, parts, TOY_RECIPE)
+
+
+@pytest.fixture(scope="session")
+def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book, built on the smoke profile as `python -m bu_core book smoke` builds it: the folder of its HTML."""
+    folder = tmp_path_factory.mktemp("book")
+    return build_book(["smoke"], {"results_dir": str(folder / "results")}, folder, print).parent
+
+
+@pytest.fixture(scope="session")
+def smoke_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder that the tests of single notebooks share."""
+    return tmp_path_factory.mktemp("results")

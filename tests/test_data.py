@@ -48,7 +48,9 @@ def test_digits_are_divided_without_loss_or_overlap(digits: Dataset):
     from sklearn.datasets import load_digits
 
     scans, labels = load_digits(return_X_y=True)
-    expected = sorted((label, *(int(ink * 255 / 16 + 0.5) for ink in scan)) for scan, label in zip(scans, labels))
+    expected = sorted(
+        (label, *(int(ink * 255 / 16 + 0.5) for ink in scan)) for scan, label in zip(scans, labels, strict=True)
+    )
     found = sorted(
         (label.item(), *image.flatten().tolist())
         for part in (digits.train, digits.test)
