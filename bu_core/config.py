@@ -28,8 +28,11 @@ class Config:
     model, width: the architecture, and the share of its published filters. forget_class: an index or a class name.
     seed: decides the initial weights, the order of samples and every other draw. epochs, batch_size, lr, momentum:
     the recipe of the original and of Retrain. methods: which to run, in the order of the tables; `unlearning` holds
-    their settings where these differ from the defaults. device, precision: `auto` takes the best that is there.
-    results_dir: where everything is kept. Raises SettingError for a setting that cannot be.
+    their settings where these differ from the defaults. shadow_models: how many the second membership attack learns
+    from, each trained on one half of D_r; 0 leaves that attack out. timing_runs: rounds in which the methods are timed
+    against each other. sample_size: how many images of a set, at the most, are looked at one by one: by Grad-CAM, in
+    the map of the decision space, in the comparison of searches. device, precision: `auto` takes the best that is
+    there. results_dir: where everything is kept. Raises SettingError for a setting that cannot be.
     """
 
     dataset: str = "digits"
@@ -44,6 +47,9 @@ class Config:
     momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     methods: tuple[str, ...] = tuple(METHODS)
     unlearning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    shadow_models: Annotated[int, Range(0, 64)] = 0
+    timing_runs: Annotated[int, Range(1)] = 5
+    sample_size: Annotated[int, Range(50)] = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     results_dir: str = "results"
@@ -152,8 +158,8 @@ def read_profile(profile: str) -> dict[str, Any]:
         path = PROFILES / f"{one_of('profile', profile, profiles())}.yml"
     try:
         parameters = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingError(f"profile={profile!r}: cannot be read ({error.strerror})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"profile={profile!r}: cannot be read ({error})") from error
     except yaml.YAMLError as error:
         raise SettingError(f"profile={profile!r}: is not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(parameters, dict):

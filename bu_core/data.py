@@ -89,10 +89,11 @@ def split(dataset: Dataset, forget_class: int, device: torch.device) -> ForgetSp
 
 @dataclass(frozen=True)
 class Source:
-    """A known data set: its class names in label order, and the function that reads it."""
+    """A known data set: its class names in label order, the function that reads it, whether it needs no folder."""
 
     classes: tuple[str, ...]
     read: Callable[[Path | None], Dataset]
+    embedded: bool = False
 
 
 def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
@@ -101,12 +102,14 @@ def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
     Raises SettingError, in one line, for a name that is not known and for a folder that cannot be used.
     """
     source = DATASETS[one_of("dataset", name, DATASETS)]
-    folder = data_dir or os.environ.get("BU_DATA") or None
-    if folder is None:
+    setting, folder = "data_dir", data_dir
+    if not folder and not source.embedded:
+        setting, folder = "BU_DATA", os.environ.get("BU_DATA")
+    if not folder:
         return source.read(None)
-    path = Path(folder).expanduser()
+    path = Path(folder).expanduser().resolve()
     if not path.is_dir():
-        raise SettingError(f"data_dir={str(folder)!r}: no such folder")
+        raise SettingError(f"{setting}={str(folder)!r}: no such folder")
     return source.read(path)
 
 
@@ -198,14 +201,13 @@ def _image_folder(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
         return decoded, {}
 
     key = {"folder": str(root.resolve()), "listing": listing.hexdigest()}
-    cached = Store(cache_folder() / "decoded").get(name, key, decode).tensors
-    counts = [len(group) for group in files["train"]]
-    uneven = f", {min(counts)} to {max(counts)} training images a class" if min(counts) != max(counts) else ""
+    cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
+    cached = cache.get(name, key, decode).tensors
     kinds = sorted({path.suffix.lower().lstrip(".") for group in files["train"] for path in group})
     return _dataset(
         name,
-        f"a folder of {'/'.join(kinds)} images: {sum(counts)} for training, "
-        f"{sum(len(group) for group in files['test'])} for testing{uneven}",
+        f"a folder of {'/'.join(kinds)} images: {len(cached['train.labels']):,} for training, "
+        f"{len(cached['test.labels']):,} for testing",
         classes,
         *((cached[f"{side}.images"].numpy(), cached[f"{side}.labels"].numpy()) for side in ("train", "test")),
     )
@@ -230,11 +232,17 @@ def _class_files(root: Path, side: str, classes: tuple[str, ...]) -> list[list[P
     for name, group in zip(classes, groups, strict=True):
         if not group:
             raise SettingError(f"data_dir={str(root)!r}: {side}/{name} holds no image ({layout})")
+    fewest, most = min(groups, key=len), max(groups, key=len)
+    if len(fewest) != len(most):
+        raise SettingError(
+            f"data_dir={str(root)!r}: {side} is incomplete: {fewest[0].parent.name} holds {len(fewest)} images, "
+            f"{most[0].parent.name} {len(most)}, and every class of the data set has as many as any other"
+        )
     return groups
 
 
 def _decode(paths: list[Path]) -> np.ndarray:
-    """Images as one uint8 array (N, H, W, 3); all must have the size of the first."""
+    """Images as one uint8 array (N, 32, 32, 3)."""
     from PIL import Image
 
     def read(path: Path) -> np.ndarray:
@@ -244,15 +252,14 @@ def _decode(paths: list[Path]) -> np.ndarray:
         except (OSError, SyntaxError, ValueError) as error:
             raise SettingError(f"data_dir: the image {str(path)!r} cannot be decoded ({error})") from error
 
-    first = read(paths[0])
-    out = np.empty((len(paths), *first.shape), np.uint8)
+    out = np.empty((len(paths), 32, 32, 3), np.uint8)
 
     def place(index: int) -> None:
         image = read(paths[index])
-        if image.shape != first.shape:
+        if image.shape != out.shape[1:]:
             raise SettingError(
                 f"data_dir: the image {str(paths[index])!r} has size {image.shape[1]}x{image.shape[0]}, "
-                f"the first one {first.shape[1]}x{first.shape[0]}"
+                "and cifar10's have 32x32"
             )
         out[index] = image
 
@@ -290,6 +297,6 @@ def _dataset(
 
 
 DATASETS: dict[str, Source] = {
-    "digits": Source(tuple("0123456789"), _digits),
+    "digits": Source(tuple("0123456789"), _digits, embedded=True),
     "cifar10": Source(_CIFAR10, _cifar10),
 }

@@ -15,21 +15,22 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from . import measures, models, training
+from . import attacks, attention, decision_space, measures, models, neighbours, timing, training
 from .config import Config
 from .data import SPLITS, Dataset, ForgetSplit, load, pixels, split
 from .measures import Outputs
 from .models import Classifier
 from .store import Artefact, Store, read, write, write_json
 from .unlearning import METHODS, UnlearningTask
+from .unlearning.amnesiac import Recorder
 
 
 class Experiment:
@@ -44,12 +45,13 @@ class Experiment:
         self.device = training.resolve_device(config.device)
         self.precision = training.resolve_precision(config.precision, self.device)
         self.folder = Path(config.results_dir)
-        self.store = Store(self.folder / "store")
+        self.store = Store(self.folder / "store", f"results_dir={config.results_dir!r}")
         self.dataset: Dataset = load(config.dataset, config.data_dir)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
         self._models: dict[str, Classifier] = {}
+        self._recordings: dict[int, Artefact] = {}
 
     # --- what an experiment consists of ---------------------------------------------------------------------------
 
@@ -91,12 +93,224 @@ class Experiment:
         stored = self.store.get(f"outputs-{name}", key, make).tensors
         return {part: Outputs(stored[f"{part}.logits"], stored[f"{part}.labels"]) for part in SPLITS}
 
+    def attack(self, name: str) -> attacks.Scores:
+        """The membership attack that learns from the model's own outputs, on that model."""
+        key = {"of": self._key(name), "forget_class": self.config.forget_class, "attack": attacks.SETTINGS}
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            return attacks.from_own_outputs(self.outputs(name), self.config.seed)._asdict(), {}
+
+        return attacks.Scores(**self.store.get(f"attack-{name}", key, make).tensors)
+
+    def attack_shadow(self, name: str) -> attacks.Scores:
+        """The membership attack that learns from shadow models, on one model."""
+        key = {"of": self._key(name), "shadows": self._shadow_keys(), "attack": attacks.SETTINGS}
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            shadows = [self._shadow(number) for number in range(self.config.shadow_models)]
+            return attacks.from_shadows(self.outputs(name), shadows, self.config.seed)._asdict(), {}
+
+        return attacks.Scores(**self.store.get(f"attack_shadow-{name}", key, make).tensors)
+
+    # --- the measurements of single chapters ----------------------------------------------------------------------
+
+    def timing(self) -> dict[str, Any]:
+        """What the methods cost: `timing.measure`, and the `environment`, since a time belongs to a machine.
+
+        Retrain is timed even where it is none of the methods: the others are compared with it.
+        """
+        timed = {name: self.config.unlearning[name] for name in dict.fromkeys(("retrain", *self.config.methods))}
+        key = {
+            "of": [self._key(name) for name in ("original", *sorted(timed))],
+            "runs": self.config.timing_runs,
+            "timing": timing.SETTINGS,
+            "machine": self._machine,
+        }
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            task = self.task()
+            if "amnesiac" in timed:
+                task.recorded(timed["amnesiac"]["window"])  # recording is a part of the original's training
+            found = timing.measure(task, timed, self.config.timing_runs, self._initial)
+            return {}, found | {"environment": self.environment}
+
+        return self.store.get("timing", key, make).facts
+
+    def attention(self) -> dict[str, Any]:
+        """Where the models of Figure 5 look.
+
+        `region`: the `name` of what counts as the object and whether it `is_object`; `map_size`: height and width of
+        the layer's maps. `sets.<set>`, for D_f and as a control D_r: how many `images` were looked at; `area`, the
+        mean share of an image that the object takes up, in percent; `outline`, (H, W), the share of the images that
+        have the object at a pixel; `models.<name>.<asked>`, as `attention.summary` says.
+        """
+        region = attention.REGIONS[self.dataset.name]
+        kept = {name: self._looked(name) for name in attention.MODELS if name in self.names}
+        sets = {}
+        for part in attention.PARTS:
+            chosen = self._sample(part)
+            masks = region.masks(getattr(self.split, part).images.cpu()[chosen]).double()
+            found = {
+                name: {
+                    of.removeprefix(f"{part}."): tensor
+                    for of, tensor in artefact.tensors.items()
+                    if of.startswith(f"{part}.")
+                }
+                for name, artefact in kept.items()
+            }
+            sets[part] = {
+                "images": len(chosen),
+                "area": 100 * masks.mean().item(),
+                "outline": masks.mean(0).tolist(),
+                "models": attention.summary(found, self.config.seed),
+            }
+        return {
+            "region": {"name": region.name, "is_object": region.is_object},
+            "map_size": kept["original"].facts["map_size"],
+            "sets": sets,
+        }
+
+    def _looked(self, name: str) -> Artefact:
+        """What `attention.look` keeps of a model and of the two sets."""
+        region = attention.REGIONS[self.dataset.name]
+        key = {
+            "of": self._key(name),
+            "forget_class": self.config.forget_class,
+            "sample_size": self.config.sample_size,
+            "region": region.name,
+            "attention": attention.SETTINGS,
+        }
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            model, tensors = self.model(name), {}
+            for part in attention.PARTS:
+                chosen = self._sample(part)
+                images = getattr(self.split, part).images[chosen.to(self.device)]
+                outputs = self.outputs(name)[part]
+                predicted, labels = outputs.logits.argmax(1)[chosen], outputs.labels[chosen]
+                found = attention.look(model, images, labels, predicted, region)
+                tensors |= {f"{part}.{of}": tensor for of, tensor in found.items()}
+            return tensors, {"map_size": attention.layer(model, pixels(images[:1]))[1]}
+
+        return self.store.get(f"attention-{name}", key, make)
+
+    def decision_space(self) -> dict[str, Any]:
+        """Where the models of Figure 6 have the remaining and the forgetting samples.
+
+        `images`: how many of each set are in the map. `models.<name>`: `map`, with `remain` and `forget` (places in the
+        plane, (N, 2)), the true labels of the former (`remain_labels`) and the model's answer for the latter
+        (`forget_predicted`); `compactness`, over these images; and over all of the set, `margin.<set>` for D_r and D_f
+        (`margin_summary`) and `forget`, of D_f (`destinations`).
+        """
+        names = [name for name in decision_space.MODELS if name in self.names]
+        chosen = {part: self._sample(part) for part in ("remain_train", "forget_train")}
+        key = {
+            "of": [self._key(name) for name in names],
+            "forget_class": self.config.forget_class,
+            "sample_size": self.config.sample_size,
+            "space": decision_space.SETTINGS,
+        }
+        remaining = self.split.remain_train.labels.cpu()[chosen["remain_train"]]
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            images = [getattr(self.split, part).images[index.to(self.device)] for part, index in chosen.items()]
+            samples = {
+                name: decision_space.Sample(
+                    *(decision_space.features(self.model(name), part, self.precision) for part in images)
+                )
+                for name in names
+            }
+            places = decision_space.embedded(decision_space.aligned(samples), self.config.seed)
+            tensors = {f"{name}.{side}": part for name in names for side, part in places[name]._asdict().items()}
+            return tensors, {name: decision_space.compactness(samples[name], remaining) for name in names}
+
+        kept = self.store.get("decision_space", key, make)
+        outputs = {name: self.outputs(name) for name in names}
+        retrain = outputs["retrain"]["forget_train"] if "retrain" in names else None
+        return {
+            "images": {part: len(index) for part, index in chosen.items()},
+            "models": {
+                name: {
+                    "map": {
+                        "remain": kept.tensors[f"{name}.remain"].tolist(),
+                        "remain_labels": remaining.tolist(),
+                        "forget": kept.tensors[f"{name}.forget"].tolist(),
+                        "forget_predicted": found["forget_train"].logits.argmax(1)[chosen["forget_train"]].tolist(),
+                    },
+                    "compactness": kept.facts[name],
+                    "margin": {part: decision_space.margin_summary(found[part]) for part in chosen},
+                    "forget": decision_space.destinations(
+                        found["forget_train"], outputs["original"]["forget_train"], retrain
+                    ),
+                }
+                for name, found in outputs.items()
+            },
+        }
+
+    def neighbours(self) -> dict[str, Any]:
+        """What Boundary Shrink's search finds, in one step and in several: `neighbours.summary` for D_f, and
+
+        `epsilons`, at which reaches; `epsilon`, the reach that Boundary Shrink itself has here; `walks.<search>`, steps
+        and step size; `seconds`, the median time of each search of those images, on the machine in `environment`;
+        `outcome.<search>`, for Boundary Shrink with either search: `accuracy` on the four sets in percent and
+        `like_retrain`, the share of D_f, in percent, that gets the class that Retrain gives it (None without Retrain).
+        """
+        settings = self.config.unlearning["boundary_shrink"]
+        walks = {"fgsm": [1, 1.0], "pgd": [settings["steps"], settings["step_size"]]}
+        epsilons, chosen = neighbours.grid(settings["epsilon"]), self._sample("forget_train")
+        key = {
+            "of": self._key("original"),
+            "forget_class": self.config.forget_class,
+            "sample_size": self.config.sample_size,
+            "walks": walks,
+            "epsilons": epsilons,
+            "machine": self._machine,
+        }
+        data = self.split.forget_train[chosen.to(self.device)]
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            found, seconds = neighbours.search(self.model("original"), data, self.precision, walks, epsilons)
+            return found, {"seconds": seconds, "environment": self.environment}
+
+        kept = self.store.get("neighbours", key, make)
+        retrain = self.outputs("retrain")["forget_train"] if "retrain" in self.names else None
+        outcome = {}
+        for search in walks:
+            outputs = self._changed("boundary_shrink", search=search).outputs("boundary_shrink")
+            outcome[search] = {
+                "accuracy": {part: measures.accuracy(outputs[part]) for part in SPLITS},
+                "like_retrain": measures.agreement(outputs["forget_train"], retrain) if retrain else None,
+            }
+        return neighbours.summary(kept.tensors, data.labels.cpu(), len(self.dataset.classes)) | {
+            "epsilons": epsilons,
+            "epsilon": settings["epsilon"],
+            "walks": walks,
+            "seconds": {name: statistics.median(runs) for name, runs in kept.facts["seconds"].items()},
+            "environment": kept.facts["environment"],
+            "outcome": outcome,
+        }
+
+    def _changed(self, method: str, **settings: Any) -> "Experiment":
+        """This experiment with one method alone, and with other settings for it, in the same store."""
+        unlearning = dict(self.config.unlearning) | {method: self.config.unlearning[method] | settings}
+        return Experiment(replace(self.config, methods=(method,), unlearning=unlearning), self.say)
+
+    def _sample(self, part: str) -> Tensor:
+        """Which images of a set are looked at one by one: their numbers, drawn at random, int64, on the CPU."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        return torch.randperm(len(getattr(self.split, part)), generator=generator)[: self.config.sample_size]
+
+    @property
+    def _machine(self) -> dict[str, Any]:
+        """What a time depends on beside the work."""
+        return {name: value for name, value in self.environment.items() if name not in ("git_commit", "date")}
+
     # --- how it is made -------------------------------------------------------------------------------------------
 
-    def _initial(self) -> Classifier:
-        config = self.config
-        model = models.build(config.model, self.dataset.channels, len(self.dataset.classes), config.width, config.seed)
-        return model.to(self.device)
+    def _initial(self, width: float | None = None) -> Classifier:
+        """The model before its training; of another width than the config's, for what only looks at its size."""
+        config, channels, classes = self.config, self.dataset.channels, len(self.dataset.classes)
+        return models.build(config.model, channels, classes, width or config.width, config.seed).to(self.device)
 
     def _key(self, name: str) -> dict[str, Any]:
         """All that decides a model's weights, and nothing else."""
@@ -106,6 +320,7 @@ class Experiment:
             "model": config.model,
             "width": config.width,
             "recipe": vars(self.recipe),
+            "numerics": training.NUMERICS,
             "device": self.device.type,
         }
         if name == "original":
@@ -118,35 +333,128 @@ class Experiment:
 
     def _weights(self, name: str) -> Artefact:
         key = self._key(name)
-        return self.store.get(name, key, lambda: self._make(name, _PartialFit(self.store.path(name, key))))
+        partial = _PartialFit(self.store.path(name, key))
+        found = self.store.get(name, key, lambda: self._make(name, partial))
+        partial.path.unlink(missing_ok=True)
+        return found
+
+    def task(self, checkpoint: training.Checkpoint | None = None) -> UnlearningTask:
+        """What a method is given."""
+        original, initial = self.model("original"), self._initial()
+        return UnlearningTask(
+            original, initial, self.split, self.recipe, checkpoint, lambda window: self._recording(window).tensors
+        )
 
     def _make(self, name: str, checkpoint: "_PartialFit") -> tuple[dict[str, Tensor], dict[str, Any]]:
-        initial = self._initial()
+        facts: dict[str, Any] = {"environment": self.environment}
+        initial, watch = self._initial(), training.Stopwatch(self.device)
+
+        def recorded(window: int) -> dict[str, Tensor]:
+            with watch.paused():  # recording is a part of the original's training
+                found = self._recording(window)
+            facts["recording"] = found.facts
+            return found.tensors
+
         if name == "original":
-            make = self._fit_original
+            make = lambda: self._fit_original(initial, checkpoint, watch)  # noqa: E731
         else:
-            task = UnlearningTask(self.model("original"), initial, self.split, self.recipe, checkpoint)
+            task = replace(self.task(checkpoint), recorded=recorded)
             make = lambda: METHODS[name](task, **self.config.unlearning[name])  # noqa: E731
         self._warm_up(initial)
-        with training.Stopwatch(self.device) as watch:
-            model = make() if name != "original" else make(initial, checkpoint)
+        with watch:
+            model = make()
         seconds = watch.seconds + checkpoint.seconds_before
-        checkpoint.path.unlink(missing_ok=True)
         self.say(f"{name}: {seconds:.1f} s")
-        return model.state_dict(), {"seconds": [seconds], "environment": self.environment}
+        return model.state_dict(), facts | {"seconds": [seconds]}
 
-    def _fit_original(self, model: Classifier, checkpoint: "_PartialFit") -> Classifier:
-        data = self.dataset.train.to(self.device)
-        training.fit(model, data, self.recipe, label="original", checkpoint=checkpoint)
+    def _fit_original(self, model: Classifier, checkpoint: "_PartialFit", watch: training.Stopwatch) -> Classifier:
+        """The original; where a method will ask for its updates, they are recorded on the way, and not timed."""
+        if "amnesiac" not in self.config.methods:
+            data = self.dataset.train.to(self.device)
+            training.fit(model, data, self.recipe, label="original", checkpoint=checkpoint)
+            return model
+        window = self.config.unlearning["amnesiac"]["window"]
+        updates, facts = self._record(model, window, checkpoint)
+        with watch.paused():
+            self.store.get("recording", self._recording_key(window), lambda: (updates, facts))
+        watch.seconds -= facts["seconds"]
         return model
+
+    def _recording(self, window: int) -> Artefact:
+        """The updates of the last `window` epochs of the original's training (all, for 0), on the device.
+
+        Where the original was trained without recording, it is trained once more: on a CPU to the same weights, on a
+        GPU to nearly the same.
+        """
+        key = self._recording_key(window)
+        epochs = key["recorded_epochs"]
+        if epochs not in self._recordings:
+            partial = _PartialFit(self.store.path("recording", key))
+            found = self.store.get("recording", key, lambda: self._record(self._initial(), window, partial))
+            partial.path.unlink(missing_ok=True)
+            tensors = {name: tensor.to(self.device) for name, tensor in found.tensors.items()}
+            self._recordings[epochs] = Artefact(tensors, found.facts)
+        return self._recordings[epochs]
+
+    def _recording_key(self, window: int) -> dict[str, Any]:
+        return self._key("original") | {"recorded_epochs": min(window or self.recipe.epochs, self.recipe.epochs)}
+
+    def _record(
+        self, model: Classifier, window: int, checkpoint: "_PartialFit"
+    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Fit `model` as the original is fitted, and record: the updates, and what recording took."""
+        epochs = self._recording_key(window)["recorded_epochs"]
+        recorder = Recorder(model, len(self.dataset.classes), self.recipe.epochs - epochs, checkpoint)
+        data = self.dataset.train.to(self.device)
+        with training.Stopwatch(self.device) as watch:
+            training.fit(model, data, self.recipe, label="original", around_step=recorder.step, checkpoint=recorder)
+        return recorder.updates(), {
+            "epochs": epochs,
+            "bytes": recorder.bytes,
+            "seconds": recorder.seconds,
+            "training_seconds": watch.seconds + checkpoint.seconds_before - recorder.seconds,
+            "environment": self.environment,
+        }
+
+    def _shadow_keys(self) -> list[dict[str, Any]]:
+        """All that decides each shadow model: what decides a Retrain, and its number."""
+        key = self._key("original") | {"forget_class": self.config.forget_class}
+        return [key | {"shadow": number} for number in range(self.config.shadow_models)]
+
+    def _shadow(self, number: int) -> tuple[Tensor, Tensor]:
+        """Logits of a shadow model, on the CPU: for its half of D_r, and for the other half.
+
+        Shadow models 0 and 1 share a division of D_r, each with the half that the other leaves out, 2 and 3 the next.
+        """
+        key = self._shadow_keys()[number]
+        partial = _PartialFit(self.store.path("shadow", key))
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            config, data = self.config, self.split.remain_train
+            seed = config.seed + 1 + number
+            recipe = replace(self.recipe, seed=seed)
+            parts = attacks.halves(len(data), config.seed + 1 + number // 2)
+            inside, outside = (data[half.to(self.device)] for half in (parts if number % 2 == 0 else parts[::-1]))
+            channels, classes = self.dataset.channels, len(self.dataset.classes)
+            model = models.build(config.model, channels, classes, config.width, seed).to(self.device)
+            with training.Stopwatch(self.device) as watch:
+                training.fit(model, inside, recipe, label=f"shadow {number}", checkpoint=partial)
+            seconds = watch.seconds + partial.seconds_before
+            self.say(f"shadow {number}: {seconds:.1f} s")
+            logits = {
+                "members": training.predict(model, inside.images, self.precision),
+                "others": training.predict(model, outside.images, self.precision),
+            }
+            return logits, {"seconds": [seconds], "environment": self.environment}
+
+        found = self.store.get("shadow", key, make).tensors
+        partial.path.unlink(missing_ok=True)
+        return found["members"], found["others"]
 
     def _warm_up(self, model: Classifier) -> None:
         """One throw-away step, so that the first method does not pay for what every later one finds ready."""
-        batch = self.split.forget_train
-        images = pixels(batch.images[: self.recipe.batch_size])
-        with training.autocast(self.device, self.precision):
-            logits = copy.deepcopy(model)(images)
-        F.cross_entropy(logits.float(), batch.labels[: len(images)]).backward()
+        batch = self.split.forget_train[torch.arange(min(self.recipe.batch_size, len(self.split.forget_train)))]
+        training.fit(copy.deepcopy(model), batch, replace(self.recipe, epochs=1), label="warm-up")
 
     # --- what is reported -----------------------------------------------------------------------------------------
 
@@ -172,10 +480,28 @@ class Experiment:
         return {
             "accuracy": {part: measures.accuracy(outputs[part]) for part in SPLITS},
             "forget_train_shares": measures.shares(outputs["forget_train"]),
-            "entropy": {part: measures.entropy(outputs[part]).mean().item() for part in SPLITS},
+            "entropy": self._entropy(name),
+            "attack": self._attacked(name, self.attack),
+            "attack_shadow": self._attacked(name, self.attack_shadow) if self.config.shadow_models else None,
             "seconds": {"median": statistics.median(seconds), "runs": seconds},
             "settings": dict(self.config.unlearning[name]) if name != "original" else {},
+            "recording": self._weights(name).facts.get("recording"),
             "environment": self._weights(name).facts["environment"],
+        }
+
+    def _attacked(self, name: str, attack: Callable[[str], attacks.Scores]) -> dict[str, Any]:
+        retrain = attack("retrain") if "retrain" in self.names else None
+        return attacks.summary(attack(name), retrain, self.config.seed)
+
+    def _entropy(self, name: str) -> dict[str, Any]:
+        outputs = self.outputs(name)
+        distances = None
+        if "retrain" in self.names:
+            distances = measures.entropy_distances(outputs["forget_train"], self.outputs("retrain")["forget_train"])
+        return {
+            **{part: measures.entropy(outputs[part]).mean().item() for part in SPLITS},
+            "distance_to_retrain": distances,
+            "histogram": {part: measures.entropy_histogram(outputs[part]) for part in SPLITS},
         }
 
     @cached_property
@@ -209,21 +535,21 @@ class _PartialFit:
         self.key = {"partial": artefact.name}
         self.seconds_before = 0.0
 
-    def load(self) -> dict[str, Tensor] | None:
+    def load(self, label: str) -> dict[str, Tensor] | None:
         self._saved = self._started = time.perf_counter()  # the fit starts now; what led up to it is timed elsewhere
         if not self.path.exists():
             return None
         try:
-            found = read(self.path, self.key)
+            found = read(self.path, self.key | {"label": label})
         except ValueError:
-            return None  # a fit that cannot be resumed starts anew, and overwrites this
+            return None  # another fit's, or damaged: this one starts anew and overwrites it
         self.seconds_before = found.facts["seconds"]
         return found.tensors
 
-    def save(self, state: dict[str, Tensor]) -> None:
+    def save(self, label: str, state: dict[str, Tensor]) -> None:
         now = time.perf_counter()
         if now - self._saved >= self.every:
-            write(self.path, self.key, state, {"seconds": self.seconds_before + now - self._started})
+            write(self.path, self.key | {"label": label}, state, {"seconds": self.seconds_before + now - self._started})
             self._saved = now
 
 

@@ -1,7 +1,9 @@
 """What is measured of a model: pure functions of its outputs."""
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,6 +31,37 @@ def entropy(outputs: Outputs) -> Tensor:
     """Entropy of the softmax of each image's logits, in nats, float64, (N,): 0 to log K (paper, section 5.7)."""
     log_probabilities = F.log_softmax(outputs.logits.double(), dim=1)
     return -(log_probabilities.exp() * log_probabilities).sum(1)
+
+
+ENTROPY_BINS = 20  # few enough that a hundred images fill them, many enough to show a shape
+
+
+def entropy_bins(classes: int) -> list[float]:
+    """Edges of the bins of an entropy's histogram, in nats: ENTROPY_BINS of equal width from 0 to log `classes`."""
+    return np.linspace(0, math.log(classes), ENTROPY_BINS + 1).tolist()
+
+
+def entropy_histogram(outputs: Outputs) -> list[float]:
+    """Share of the images whose entropy lies in each of `entropy_bins`, in percent; they add up to 100."""
+    edges = entropy_bins(outputs.logits.shape[1])
+    # An even answer's entropy may be rounded to just above log K, where there is no bin.
+    counts, _ = np.histogram(entropy(outputs).clamp(edges[0], edges[-1]).numpy(), edges)
+    return (100 * counts / counts.sum()).tolist()
+
+
+def entropy_distances(outputs: Outputs, reference: Outputs) -> dict[str, float]:
+    """How far the entropies of one set of images lie from those of another, or those that two models give it.
+
+    `jensen_shannon`: the divergence of the two `entropy_histogram`, in bits, 0 (the same) to 1 (no bin in common).
+    `wasserstein`: by how much an entropy has to be moved on average to make one distribution the other, in nats, 0 to
+    log K; it needs no bins.
+    """
+    from scipy.spatial.distance import jensenshannon
+    from scipy.stats import wasserstein_distance
+
+    distance = jensenshannon(entropy_histogram(outputs), entropy_histogram(reference), base=2)
+    moved = wasserstein_distance(entropy(outputs).numpy(), entropy(reference).numpy())
+    return {"jensen_shannon": float(distance**2), "wasserstein": float(moved)}
 
 
 def agreement(outputs: Outputs, reference: Outputs) -> float:

@@ -66,7 +66,10 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
     accepted = (int, float) if annotation is float else annotation
     if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
         raise SettingError(f"{name}={value!r}: must be {_WANTED[annotation]}{f' {limits}' if limits else ''}")
-    value = annotation(value)
+    try:
+        value = annotation(value)
+    except OverflowError:
+        value = math.inf  # a whole number beyond every float
     if annotation is float and not math.isfinite(value):
         raise SettingError(f"{name}={value}: must be a finite number{f' {limits}' if limits else ''}")
     if limits is not None and value not in limits:

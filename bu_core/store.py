@@ -8,6 +8,7 @@ kill leaves no half file; two processes that want the same one share the work, s
 import contextlib
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -37,16 +38,16 @@ class DamagedArtefactWarning(UserWarning):
 
 
 class Store:
-    """A folder of artefacts. Raises SettingError at once where the folder cannot be written."""
+    """A folder of artefacts. Raises SettingError, which names the `setting`, where the folder cannot be written."""
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike, setting: str):
         self.folder = Path(folder)
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise SettingError(f"results_dir={str(folder)!r}: cannot be written ({error.strerror})") from error
+            raise SettingError(f"{setting}: cannot be written ({error.strerror})") from error
         if not os.access(self.folder / ".locks", os.W_OK):
-            raise SettingError(f"results_dir={str(folder)!r}: cannot be written (permission denied)")
+            raise SettingError(f"{setting}: cannot be written (permission denied)")
 
     def get(
         self, kind: str, key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]
@@ -92,7 +93,7 @@ def write(path: Path, key: Mapping[str, Any], tensors: Mapping[str, Tensor], fac
     header = {
         "key": json.dumps(key, sort_keys=True),
         "facts": json.dumps(facts, sort_keys=True),
-        "checksum": _checksum(tensors),
+        "checksum": _checksum(tensors, json.dumps(facts, sort_keys=True)),
     }
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -112,23 +113,32 @@ def read(path: Path, key: Mapping[str, Any]) -> Artefact:
         raise ValueError(f"is damaged ({error})") from error
     if header.get("key") != json.dumps(key, sort_keys=True):
         raise ValueError("was not made by the settings that its name stands for")
-    if header.get("checksum") != _checksum(tensors):
+    if header.get("checksum") != _checksum(tensors, header.get("facts", "")):
         raise ValueError("is damaged (its checksum differs)")
     return Artefact(tensors, json.loads(header["facts"]))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON beside its place and rename it into it."""
+    """Write JSON beside its place and rename it into it; what is not a finite number becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2) + "\n")
+    beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
     os.replace(beside, path)
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
+def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
+    total = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         total.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
+
+
+def _finite(content: Any) -> Any:
+    """JSON has no NaN, which a diverged model may bring."""
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

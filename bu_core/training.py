@@ -5,7 +5,8 @@ are float32 throughout; with precision `bf16` the products of the forward and ba
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -19,6 +20,10 @@ from .models import Classifier
 from .settings import SettingError
 
 Precision = Literal["fp32", "bf16"]
+
+# Raised by one whenever a change to models, training or a method alters what comes out of the same settings, so that
+# nothing made before it is taken from a store.
+NUMERICS = 1
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,19 @@ class Recipe:
 
 
 class Checkpoint(Protocol):
-    """Where a long fit keeps its state after an epoch, so that an interrupted one goes on where it was."""
+    """Where a long fit keeps its state after an epoch, so that an interrupted one goes on where it was.
 
-    def load(self) -> dict[str, Tensor] | None: ...
+    `label` tells apart the fits of a method that makes several.
+    """
 
-    def save(self, state: dict[str, Tensor]) -> None: ...
+    def load(self, label: str) -> dict[str, Tensor] | None: ...
+
+    def save(self, label: str, state: dict[str, Tensor]) -> None: ...
 
 
 Objective = Callable[[Tensor, Tensor], Tensor]
+Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+AroundStep = Callable[[int, Tensor], AbstractContextManager[None]]
 
 
 def fit(
@@ -56,13 +66,17 @@ def fit(
     label: str,
     batchnorm: Literal["train", "frozen"] = "train",
     objective: Objective = F.cross_entropy,
+    penalty: Penalty | None = None,
+    around_step: AroundStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Fit `model` to `data`, in place, by minimising `objective(logits, labels)`; leave it in evaluation mode.
 
     `batchnorm="frozen"` normalises with the running statistics that the model came with and leaves them alone; its
-    scale and shift are weights, and are trained like the others. `label` names the progress bar, which shows on a
-    terminal alone. The same seed gives the same weights on the same machine, interrupted or not.
+    scale and shift are weights, and are trained like the others. `label` names the fit: its checkpoint, and its
+    progress bar, which shows on a terminal alone. The same seed gives the same weights on the same machine,
+    interrupted or not. `penalty(model, images, indices)` is added to the loss of each batch, where given;
+    `around_step(epoch, labels)` gives a context that each change of the weights runs in, epochs counted from 0.
     """
     model.train()
     if batchnorm == "frozen":
@@ -70,19 +84,23 @@ def fit(
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
     optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
-    done = _restore(checkpoint, model, optimiser) if checkpoint else 0
+    done = _restore(checkpoint.load(label), model, optimiser) if checkpoint else 0
     with tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False) as bar:
         for epoch in range(done, recipe.epochs):
             for batch in _batches(data, recipe, epoch):
-                with autocast(data.images.device, recipe.precision):
-                    logits = model(pixels(data.images[batch]))
-                loss = objective(logits.float(), data.labels[batch])
+                images, labels = pixels(data.images[batch]), data.labels[batch]
+                with autocast(images.device, recipe.precision):
+                    logits = model(images)
+                loss = objective(logits.float(), labels)
+                if penalty:
+                    loss = loss + penalty(model, images, batch)
                 optimiser.zero_grad()
                 loss.backward()
-                optimiser.step()
+                with around_step(epoch, labels) if around_step else nullcontext():
+                    optimiser.step()
             bar.update()
             if checkpoint and epoch + 1 < recipe.epochs:
-                checkpoint.save(_state(model, optimiser, epoch + 1))
+                checkpoint.save(label, _state(model, optimiser, epoch + 1))
     model.eval()
 
 
@@ -102,8 +120,7 @@ def _state(model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int)
     return state | {"epochs_done": torch.tensor(epochs_done)}
 
 
-def _restore(checkpoint: Checkpoint, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    state = checkpoint.load()
+def _restore(state: dict[str, Tensor] | None, model: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     if state is None:
         return 0
     model.load_state_dict({name[6:]: tensor for name, tensor in state.items() if name.startswith("model.")})
@@ -169,3 +186,10 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         synchronise(self.device)
         self.seconds += time.perf_counter() - self._start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done inside does not count."""
+        self.__exit__()
+        yield
+        self.__enter__()

@@ -11,6 +11,7 @@ from bu_core.data import Dataset, split
 from bu_core.models import build
 from bu_core.training import fit
 from bu_core.unlearning import UnlearningTask
+from bu_core.unlearning.amnesiac import Recorder
 
 from .helpers import TOY_RECIPE, toy_dataset
 
@@ -40,8 +41,10 @@ def task(toy: Dataset) -> UnlearningTask:
     parts = split(toy, 2, toy.train.images.device)
     initial = build("allcnn", toy.channels, len(toy.classes), 0.1, seed=0)
     original = build("allcnn", toy.channels, len(toy.classes), 0.1, seed=0)
-    fit(original, toy.train, TOY_RECIPE, label="original")
-    return UnlearningTask(original, initial, parts, TOY_RECIPE)
+    recorder = Recorder(original, len(toy.classes))
+    fit(original, toy.train, TOY_RECIPE, label="original", around_step=recorder.step)
+    updates = recorder.updates()
+    return UnlearningTask(original, initial, parts, TOY_RECIPE, recorded=lambda window: updates)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ REFUSED = [
         for value in (2.5, "3", NAN, INF, True, None, [3])
     ),
     *(({"seed": value}, f"seed={value}", "at least 0 and at most 2") for value in (-1, 2**31 + 1, 1.0)),
+    *(({"shadow_models": value}, f"shadow_models={value}", "at least 0 and at most 64") for value in (-1, 65, 1.5)),
     *(({"lr": value}, f"lr={value}", "above 0") for value in (0, -0.1, NAN, INF, -INF)),
     *(({"lr": value}, f"lr={value!r}", "a number above 0") for value in ("fast", True, None, [0.1], {})),
     ({"lr": "nan"}, "lr=nan", "a finite number"),
@@ -123,7 +124,9 @@ def test_a_number_that_yaml_takes_for_text_is_a_number(tmp_path):
 
 def test_settings_of_a_method_are_the_defaults_where_none_are_given():
     config = Config(unlearning={SHRINK: {"epsilon": 0.3}})
-    assert dict(config.unlearning[SHRINK]) == {"epochs": 10, "lr": 1e-5, "epsilon": 0.3, "batchnorm": "train"}
+    released = {"search": "fgsm", "steps": 5, "step_size": 0.3, "curvature": 0.0, "reweighting": False}
+    paper = {"epochs": 10, "lr": 1e-5, "epsilon": 0.3, "batchnorm": "train"}
+    assert dict(config.unlearning[SHRINK]) == paper | released
     assert dict(config.unlearning[EXPANDING]) == {"epochs": 10, "lr": 1e-4, "batchnorm": "train"}
     assert dict(config.unlearning["retrain"]) == {}
 

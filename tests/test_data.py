@@ -167,9 +167,12 @@ def test_a_folder_is_decoded_once(folder: Path, decodings: list[int]):
 
 
 def test_a_changed_file_is_noticed(folder: Path, decodings: list[int]):
-    before = load("cifar10", folder)
+    """Even where its size stays: what follows the end of a PNG is not read."""
     changed = folder / "train" / "airplane" / "0000.png"
+    changed.write_bytes(changed.read_bytes().ljust(500))
+    before = load("cifar10", folder)
     Image.fromarray(picture(9, 5)).save(changed)
+    changed.write_bytes(changed.read_bytes().ljust(500))
     os.utime(changed, (1, 1))
     after = load("cifar10", folder)
     assert len(decodings) == 4
@@ -177,12 +180,13 @@ def test_a_changed_file_is_noticed(folder: Path, decodings: list[int]):
     assert torch.equal(after.train.images[0], torch.from_numpy(picture(9, 5)).permute(2, 0, 1))
 
 
-def test_an_added_file_is_noticed(folder: Path):
+def test_added_files_are_noticed(folder: Path):
     before = load("cifar10", folder)
-    Image.fromarray(picture(0, 3)).save(folder / "train" / "airplane" / "0003.png")
+    for label, name in enumerate(CIFAR10):
+        Image.fromarray(picture(label, 3)).save(folder / "train" / name / "0003.png")
     after = load("cifar10", folder)
-    assert len(after.train) == len(before.train) + 1
-    assert "3 to 4 training images a class" in after.origin
+    assert len(after.train) == len(before.train) + 10
+    assert f"{len(after.train)} for training" in after.origin
 
 
 def test_a_damaged_cache_is_decoded_again(folder: Path, decodings: list[int]):
@@ -242,6 +246,10 @@ def a_text(folder: Path) -> None:
     image(folder).write_text("<html>404 Not Found</html>")
 
 
+def a_half_extracted_class(folder: Path) -> None:
+    image(folder).unlink()
+
+
 def a_larger_image(folder: Path) -> None:
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(image(folder))
 
@@ -258,7 +266,8 @@ def a_larger_image(folder: Path) -> None:
         (a_flipped_byte, "0001.png' cannot be decoded"),
         (a_truncated_jpeg, "0001.png' cannot be decoded"),
         (a_text, "0001.png' cannot be decoded"),
-        (a_larger_image, "0001.png' has size 64x48, the first one 32x32"),
+        (a_larger_image, "0001.png' has size 64x48, and cifar10's have 32x32"),
+        (a_half_extracted_class, f" holds {TRAIN - 1} images, "),
     ],
 )
 def test_a_broken_folder_is_refused_until_it_is_repaired(folder: Path, breakage: Callable[[Path], None], says: str):

@@ -22,7 +22,8 @@ from bu_core.unlearning import METHODS
 from .helpers import refusal, same_state
 
 NAMES = ("original", *METHODS)
-ONE_EPOCH = {"finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding"}
+ONE_EPOCH = {"finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding", "amnesiac"}
+QUICK = {name: {"epochs": 1} for name in ONE_EPOCH} | {"fisher": {"samples": 32}}
 
 
 def config(results: Path, **changes: Any) -> Config:
@@ -32,7 +33,7 @@ def config(results: Path, **changes: Any) -> Config:
         "epochs": 1,
         "precision": "fp32",
         "device": "cpu",
-        "unlearning": {name: {"epochs": 1} for name in ONE_EPOCH},
+        "unlearning": QUICK,
         "results_dir": str(results),
     }
     return Config.from_mapping(parameters | changes)
@@ -89,9 +90,9 @@ def test_metrics_have_the_documented_shape(results: Path, first):
     assert metrics["dataset"]["fingerprint"] == load("digits").fingerprint
     assert tuple(metrics["methods"]) == NAMES
     for name, found in metrics["methods"].items():
-        assert tuple(found["accuracy"]) == tuple(found["entropy"]) == SPLITS
+        assert tuple(found["accuracy"]) == tuple(found["entropy"]["histogram"]) == SPLITS
         assert all(0 <= value <= 100 for value in found["accuracy"].values())
-        assert all(0 <= value <= 2.3026 for value in found["entropy"].values()), "at most log 10"
+        assert all(0 <= found["entropy"][part] <= 2.3026 for part in SPLITS), "at most log 10"
         assert sum(found["forget_train_shares"]) == pytest.approx(100)
         assert len(found["forget_train_shares"]) == 10
         assert found["seconds"]["median"] == statistics.median(found["seconds"]["runs"]) > 0
@@ -158,8 +159,7 @@ def test_another_folder_gives_the_same_numbers(tmp_path: Path, first):
 @pytest.mark.parametrize(
     ("changes", "again"),
     [
-        ({"unlearning": {name: {"epochs": 1} for name in ONE_EPOCH} | {"boundary_shrink": {"epochs": 1, "lr": 1e-3}}},
-         ["boundary_shrink"]),
+        ({"unlearning": QUICK | {"boundary_shrink": {"epochs": 1, "lr": 1e-3}}}, ["boundary_shrink"]),
         ({"methods": ["boundary_expanding", "retrain"]}, []),
         ({"forget_class": "7"}, list(METHODS)),
         ({"seed": 1}, list(NAMES)),
@@ -187,6 +187,7 @@ ORIGINAL, OWN = "original", "boundary_shrink"
         ({"momentum": 0.5}, {ORIGINAL, OWN}),
         ({"precision": "bf16"}, {ORIGINAL, OWN}),
         ({"forget_class": 3}, {OWN}),
+        ({"shadow_models": 2}, set()),
         ({"unlearning": {OWN: {"epsilon": 0.3}}}, {OWN}),
         ({"unlearning": {OWN: {"batchnorm": "frozen"}}}, {OWN}),
         ({"unlearning": {"finetune": {"lr": 0.3}}}, set()),
@@ -205,6 +206,13 @@ def test_the_name_of_a_file_depends_on_what_can_change_it_and_on_nothing_else(tm
 
     before, after = files(), files(**{"unlearning": {}, **changes})
     assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_outputs_are_divided_by_the_forgotten_class_of_their_experiment(results: Path, first):
+    """The original is one file for all forgotten classes; what it says of each D_f is not."""
+    for forget_class in (7, 4):
+        outputs = Experiment(config(results, forget_class=forget_class)).outputs("original")
+        assert set(outputs["forget_train"].labels.tolist()) == {forget_class}
 
 
 def test_a_damaged_model_is_named_and_computed_again_and_nothing_else_is(tmp_path: Path, first):
@@ -230,8 +238,8 @@ def breaks_off(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     wanted: list[str] = []
     save = experiment_module._PartialFit.save
 
-    def save_and_break_off(self: Any, state: Any) -> None:
-        save(self, state)
+    def save_and_break_off(self: Any, label: str, state: Any) -> None:
+        save(self, label, state)
         if wanted and self.path.name.startswith(wanted[0]):
             wanted.clear()
             raise KeyboardInterrupt
@@ -258,7 +266,8 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, breaks_off, fit
     lines, resumed = computed(tmp_path / "broken", **settings)
     assert whole == names
     assert lines == names[names.index(name) :]
-    assert fits[:2] == ["epoch 1 of 3", "epoch 2 of 3"], "the first epoch is not fitted again"
+    own = [epoch for epoch in fits if epoch.endswith("of 3")]  # the others warm up
+    assert own[:2] == ["epoch 1 of 3", "epoch 2 of 3"], "the first epoch is not fitted again"
     assert not list((tmp_path / "broken" / "store").glob("*.partial"))
     for each in names:
         one, other = (Experiment(config(tmp_path / part, **settings)).model(each) for part in ("whole", "broken"))
@@ -275,7 +284,8 @@ def test_a_damaged_partial_fit_starts_anew(tmp_path: Path, breaks_off, fits: lis
     partial.write_bytes(partial.read_bytes()[:-10])
     fits.clear()
     assert computed(tmp_path, **settings)[0] == ["original"]
-    assert fits == ["epoch 0 of 2", "epoch 1 of 2"]
+    own = [epoch for epoch in fits if epoch.endswith("of 2")]  # the others warm up
+    assert own == ["epoch 0 of 2", "epoch 1 of 2"]
 
 
 # --- what cannot work ---------------------------------------------------------------------------------------------
@@ -321,6 +331,7 @@ def test_a_registered_method_runs_like_any_other(results: Path, first, monkeypat
     assert lines == ["doubt"]
     found = metrics["methods"]["doubt"]
     assert found["settings"] == {"factor": 0.0}
-    assert list(found["entropy"].values()) == pytest.approx([2.302585] * 4, rel=1e-6), "every class is as likely"
+    entropies = [found["entropy"][part] for part in SPLITS]
+    assert entropies == pytest.approx([2.302585] * 4, rel=1e-6), "every class is as likely"
     assert computed(results, **settings)[0] == []
     assert refusal(config, results, unlearning={"doubt": {"factor": 2}}).startswith("unlearning.doubt.factor=2.0")

@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from bu_core.measures import Outputs, accuracy, agreement, entropy, shares
+from bu_core.measures import (
+    ENTROPY_BINS,
+    Outputs,
+    accuracy,
+    agreement,
+    entropy,
+    entropy_bins,
+    entropy_distances,
+    entropy_histogram,
+    shares,
+)
 
 
 def outputs(answers: list[int], truth: list[int], classes: int = 4) -> Outputs:
@@ -57,3 +67,56 @@ def test_entropy_does_not_depend_on_what_is_added_to_all_logits():
     logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     labels = torch.zeros(6, dtype=torch.int64)
     torch.testing.assert_close(entropy(Outputs(logits + 50, labels)), entropy(Outputs(logits, labels)))
+
+
+def with_entropy(*values: float) -> Outputs:
+    """Two classes, and logits whose entropies are `values`, in nats, found by bisection."""
+    low, high = torch.zeros(len(values), dtype=torch.float64), torch.full((len(values),), 60.0, dtype=torch.float64)
+    wanted = torch.tensor(values, dtype=torch.float64)
+    labels = torch.zeros(len(values), dtype=torch.int64)
+    for _ in range(100):
+        middle = (low + high) / 2
+        found = Outputs(torch.stack([middle, torch.zeros_like(middle)], 1), labels)
+        above = entropy(found) > wanted  # entropy falls as the gap grows
+        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    return found
+
+
+def test_entropies_are_counted_from_0_to_log_k():
+    edges = entropy_bins(2)
+    assert (edges[0], edges[-1]) == (0, pytest.approx(math.log(2), rel=1e-15))
+    assert len(edges) == ENTROPY_BINS + 1
+    even, sure = torch.zeros(3, 2), torch.tensor([[0.0, 1e4]])
+    found = entropy_histogram(Outputs(torch.cat([even, sure]), torch.zeros(4, dtype=torch.int64)))
+    assert found == [25.0] + [0.0] * (ENTROPY_BINS - 2) + [75.0]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7, 10, 1000])
+def test_an_even_answer_is_counted_in_the_last_bin(classes: int):
+    """Also where rounding takes its entropy above log K."""
+    found = entropy_histogram(Outputs(torch.full((5, classes), 0.1), torch.zeros(5, dtype=torch.int64)))
+    assert found[-1] == 100
+
+
+def test_a_distribution_is_at_no_distance_from_itself():
+    one = with_entropy(0.1, 0.2, 0.2, 0.6)
+    same = with_entropy(0.2, 0.6, 0.1, 0.2)
+    assert entropy_distances(one, same) == pytest.approx({"jensen_shannon": 0, "wasserstein": 0}, abs=1e-12)
+
+
+def test_distributions_without_a_common_bin_are_a_bit_apart():
+    low, high = with_entropy(0.01, 0.02, 0.1), with_entropy(0.5, 0.6)
+    for one, other in ((low, high), (high, low)):
+        assert entropy_distances(one, other)["jensen_shannon"] == pytest.approx(1)
+
+
+def test_jensen_shannon_of_known_shares():
+    """Halves that share one of two bins: the mixture is (1/4, 1/2, 1/4), and its entropy of 1.5 bits less 1 bit."""
+    one, other = with_entropy(0.05, 0.3), with_entropy(0.3, 0.6)
+    assert entropy_distances(one, other)["jensen_shannon"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("shift", [0.01, 0.1, 0.4])
+def test_the_wasserstein_distance_of_a_shift_is_the_shift(shift: float):
+    one, other = with_entropy(0.2, 0.2, 0.2), with_entropy(0.2 + shift, 0.2 + shift)
+    assert entropy_distances(one, other)["wasserstein"] == pytest.approx(shift, abs=1e-9)

@@ -43,7 +43,7 @@ class Work:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+    return Store(tmp_path / "store", "results_dir")
 
 
 def test_what_is_kept_comes_back_exactly(store: Store):
@@ -62,7 +62,7 @@ def test_what_is_kept_comes_back_exactly(store: Store):
 def test_another_store_on_the_same_folder_finds_it(store: Store):
     store.get("model", KEY, Work())
     again = Work()
-    Store(store.folder).get("model", KEY, again)
+    Store(store.folder, "results_dir").get("model", KEY, again)
     assert again.times == 0
 
 
@@ -121,7 +121,7 @@ def a_text(path: Path) -> None:
 
 
 def of_another_key(path: Path) -> None:
-    other = Store(path.parent)
+    other = Store(path.parent, "results_dir")
     other.get("model", OTHER, Work(2.0))
     path.write_bytes(other.path("model", OTHER).read_bytes())
 
@@ -176,7 +176,7 @@ def _die_while_writing(folder: Path) -> None:
         os._exit(9)
 
     store_module.save_file = half
-    Store(folder).get("model", KEY, Work())
+    Store(folder, "results_dir").get("model", KEY, Work())
 
 
 def _want(folder: Path, ready: Any, log: Path) -> None:
@@ -189,7 +189,7 @@ def _want(folder: Path, ready: Any, log: Path) -> None:
             return Work(4.0)()
 
         ready.wait(60)
-        found = Store(folder).get(kind, KEY, make)
+        found = Store(folder, "results_dir").get(kind, KEY, make)
         with log.open("a") as file:
             file.write(f"{kind} is {found.tensors['weight'].sum().item():g}\n")
 
@@ -210,8 +210,8 @@ def test_a_kill_while_writing_leaves_nothing_under_the_real_name(store: Store):
 def test_two_processes_that_want_the_same_compute_it_once(tmp_path: Path):
     """Both where there is nothing yet (model) and where both find a damaged file (outputs)."""
     folder, log = tmp_path / "store", tmp_path / "log"
-    Store(folder).get("outputs", KEY, Work())
-    truncated(Store(folder).path("outputs", KEY))
+    Store(folder, "results_dir").get("outputs", KEY, Work())
+    truncated(Store(folder, "results_dir").path("outputs", KEY))
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(2)
     processes = [context.Process(target=_want, args=(folder, ready, log)) for _ in range(2)]
@@ -248,6 +248,11 @@ def test_a_failure_while_writing_leaves_nothing(store: Store, monkeypatch: pytes
     assert [path for path in store.folder.iterdir() if path.is_file()] == []
 
 
+def test_what_is_no_number_is_null_in_json(tmp_path: Path):
+    write_json(tmp_path / "metrics.json", {"a": [float("nan"), 1.5], "b": {"c": float("-inf")}})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"a": [None, 1.5], "b": {"c": None}}
+
+
 def test_json_is_written_whole(tmp_path: Path):
     path = tmp_path / "deep" / "metrics.json"
     write_json(path, {"a": [1, 2.5, None]})
@@ -261,10 +266,8 @@ def test_json_is_written_whole(tmp_path: Path):
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, below: str):
     (tmp_path / "results").write_text("a file in the way")
     folder = tmp_path / "results" / below
-    message = refusal(Store, folder)
-    assert message.startswith("results_dir=")
-    assert str(tmp_path / "results") in message
-    assert "cannot be written" in message
+    message = refusal(Store, folder, "results_dir='results'")
+    assert message.startswith("results_dir='results': cannot be written (")
 
 
 # --- nothing loads a pickle ---------------------------------------------------------------------------------------

@@ -121,10 +121,10 @@ class FileCheckpoint:
     def __init__(self, path: Path, saves: int | None = None):
         self.path, self.saves = path, saves
 
-    def load(self) -> dict[str, Tensor] | None:
+    def load(self, label: str) -> dict[str, Tensor] | None:
         return store.read(self.path, {}).tensors if self.path.exists() else None
 
-    def save(self, state: dict[str, Tensor]) -> None:
+    def save(self, label: str, state: dict[str, Tensor]) -> None:
         store.write(self.path, {}, state, {})
         if self.saves is not None:
             self.saves -= 1

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import inspect
+import math
 from typing import Any
 
 import pytest
@@ -15,11 +16,20 @@ from bu_core.models import Classifier, build
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask
 from bu_core.unlearning import task as task_module
-from bu_core.unlearning.boundary_shrink import cross_samples, nearest_labels
+from bu_core.unlearning.boundary_shrink import (
+    border_weights,
+    cross_samples,
+    crossed_logits,
+    input_curvature,
+    kept_curvature,
+    nearest_labels,
+    weighted_targets,
+)
 
 from .helpers import same_state, toy_images
 
-CHANGING = [name for name in METHODS if name != "retrain"]  # the methods that start from the original
+STARTING = [name for name in METHODS if name not in ("retrain", "amnesiac")]  # from the original as it is
+FITTING = [name for name in METHODS if "batchnorm" in inspect.signature(METHODS[name]).parameters]
 
 
 def run(method: str, task: UnlearningTask, **settings: Any) -> Classifier:
@@ -35,18 +45,18 @@ def loss(model: Classifier, data: LabelledImages) -> float:
 # --- every method -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", CHANGING)
+@pytest.mark.parametrize("method", STARTING)
 def test_at_rate_0_with_frozen_statistics_the_outputs_are_the_originals(task: UnlearningTask, method: str):
     """Boundary Expanding too: what was widened and pruned is the original again."""
-    model = run(method, task, lr=0.0, batchnorm="frozen", epochs=2)
+    model = run(method, task, lr=0.0, batchnorm="frozen", epochs=2, alpha=0.0, output_row="kept")
     assert model is not task.original
     for data in (task.split.remain_train, task.split.forget_train, task.split.remain_test, task.split.forget_test):
         assert torch.equal(predict(model, data.images, "fp32"), predict(task.original, data.images, "fp32"))
 
 
-@pytest.mark.parametrize("method", CHANGING)
+@pytest.mark.parametrize("method", STARTING)
 def test_without_an_epoch_the_model_is_the_original(task: UnlearningTask, method: str):
-    assert same_state(run(method, task, epochs=0), task.original)
+    assert same_state(run(method, task, epochs=0, alpha=0.0, output_row="kept"), task.original)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -70,14 +80,16 @@ def test_a_new_model_of_the_same_shape_is_returned_and_the_original_is_untouched
 @pytest.mark.parametrize("method", METHODS)
 def test_the_seed_decides_the_result(task: UnlearningTask, method: str):
     other = dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, seed=1))
+    torch.manual_seed(1)  # what else was drawn in this process has no part in it
     first = run(method, task, lr=0.01, epochs=2)
-    torch.manual_seed(999)  # what else was drawn in this process has no part in it
+    torch.manual_seed(2)
     assert same_state(run(method, task, lr=0.01, epochs=2), first)
     assert not same_state(run(method, other, lr=0.01, epochs=2), first)
 
 
-# Finetune forgets where the classes compete for what is learned; in the toy data they do not.
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "finetune"])
+# Finetune forgets where the classes compete for what is learned; in the toy data they do not. Fisher Forgetting's
+# noise falls on all classes alike.
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("finetune", "fisher")])
 def test_the_class_is_forgotten(task: UnlearningTask, method: str):
     """The original names all of D_f; at a rate that suits 20 images, each method takes most of that away."""
     forget = task.split.forget_train
@@ -87,7 +99,7 @@ def test_the_class_is_forgotten(task: UnlearningTask, method: str):
     assert loss(model, forget) > loss(task.original, forget)
 
 
-@pytest.mark.parametrize("method", CHANGING)
+@pytest.mark.parametrize("method", FITTING)
 def test_running_statistics_follow_the_batches_or_stay(task: UnlearningTask, method: str):
     before = dict(task.original.named_buffers())
     for batchnorm, stay in (("frozen", True), ("train", False)):
@@ -151,14 +163,14 @@ def test_boundary_shrink_teaches_the_labels_that_one_search_found(
 
     def search(*arguments: Any) -> Tensor:
         searches.append(arguments)
-        return nearest_labels(*arguments)
+        return crossed_logits(*arguments)
 
     # the function has the name of its module, so the module is asked of the function
-    monkeypatch.setitem(METHODS["boundary_shrink"].__globals__, "nearest_labels", search)
+    monkeypatch.setitem(METHODS["boundary_shrink"].__globals__, "crossed_logits", search)
     run("boundary_shrink", task, epochs=5, epsilon=0.2)
     call = fit.only()
-    expected = nearest_labels(task.original, task.split.forget_train, 0.2, "fp32")
     assert len(searches) == 1
+    expected = nearest_labels(task.original, task.split.forget_train, 0.2, "fp32")
     assert torch.equal(call["data"].labels, expected)
     assert torch.equal(call["data"].images, task.split.forget_train.images), "x is learned, and not the crossed x'"
     assert same_state(call["model"], task.original)
@@ -346,12 +358,120 @@ def test_the_search_leaves_no_gradient_on_the_weights(task: UnlearningTask):
     assert same_state(model, task.original), "read in evaluation mode: the running statistics stay"
 
 
+# --- Boundary Shrink: the settings of the released code -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.03, 0.3, 1.0])
+@pytest.mark.parametrize("step_size", [0.3, 1.0])
+def test_several_steps_stay_within_epsilon_and_within_the_image(task: UnlearningTask, epsilon: float, step_size: float):
+    forget = task.split.forget_train
+    images = pixels(forget.images)
+    images[0], images[1] = 0, 1
+    kept = images.clone()
+    crossed = cross_samples(task.original, images, forget.labels, epsilon, "fp32", steps=5, step_size=step_size)
+    assert torch.equal(images, kept)
+    assert (crossed - images).abs().max() <= epsilon + 1e-7
+    assert crossed.min() >= 0
+    assert crossed.max() <= 1
+    assert not crossed.requires_grad
+
+
+def test_one_step_of_size_epsilon_is_the_fast_gradient_sign_method(task: UnlearningTask):
+    forget = task.split.forget_train
+    images = pixels(forget.images).requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(task.original(images), forget.labels), images)
+    plain = (images.detach() + 0.1 * gradient.sign()).clamp(0, 1)
+    torch.testing.assert_close(cross_samples(task.original, images, forget.labels, 0.1, "fp32"), plain)
+    both = [run("boundary_shrink", task, lr=0.01, epochs=2, search="pgd", steps=1, step_size=1.0)]
+    both.append(run("boundary_shrink", task, lr=0.01, epochs=2, search="fgsm"))
+    assert same_state(*both)
+
+
+def test_several_steps_raise_the_loss_further_than_one(task: UnlearningTask):
+    """Where the gradient turns on the way, following it finds a higher loss within the same distance."""
+    data = toy_images(4, 15, seed=7)
+    losses = []
+    for steps, size in ((1, 1.0), (10, 0.25)):
+        crossed = cross_samples(task.original, pixels(data.images), data.labels, 0.1, "fp32", steps, size)
+        with torch.no_grad():
+            losses.append(F.cross_entropy(task.original(crossed), data.labels).item())
+    assert losses[1] > losses[0]
+
+
+def test_with_both_additions_off_the_default_is_unchanged(task: UnlearningTask, fit: Fit):
+    run("boundary_shrink", task, curvature=0.0, reweighting=False)
+    call = fit.only()
+    assert call["penalty"] is None
+    assert torch.equal(call["data"].labels, nearest_labels(task.original, task.split.forget_train, 0.1, "fp32"))
+
+
+def test_the_nearer_to_the_border_the_more_a_sample_counts():
+    """By hand: 3 / (1 + exp(-5 (margin - 0.5))) of margins 0 (on the border), -0.8 (beyond it), 0.8 (before it)."""
+    logits = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.9, 0.0], [0.9, 0.1, 0.0]]).log()
+    weights = border_weights(logits, torch.tensor([1, 1, 1]))
+    expected = [3 / (1 + math.exp(-5 * (margin - 0.5))) for margin in (0.0, -0.8, 0.8)]
+    assert weights.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_weighted_targets_weigh_the_loss_of_each_sample(task: UnlearningTask, fit: Fit):
+    generator = torch.Generator().manual_seed(0)
+    logits, crossed = torch.randn(2, 6, 4, generator=generator)
+    labels = torch.tensor([0, 1, 1, 2, 0, 2])  # not every class is some sample's neighbour
+    each = F.cross_entropy(logits, labels, reduction="none") * border_weights(crossed, labels)
+    assert F.cross_entropy(logits, weighted_targets(crossed, labels)).item() == pytest.approx(each.mean().item())
+    run("boundary_shrink", task, reweighting=True)
+    targets = fit.only()["data"].labels
+    assert torch.equal(targets.argmax(1), nearest_labels(task.original, task.split.forget_train, 0.1, "fp32"))
+
+
+def test_the_input_gradient_of_a_linear_loss_does_not_turn_and_that_of_a_curved_one_does():
+    """Two classes and logits (a x, 0): grad L = -a (1 - p), so its change along the step is a times that of p."""
+    model = Linear([[3.0], [0.0]])
+    images = torch.tensor([0.5, 40.0]).reshape(2, 1, 1, 1)
+    found = input_curvature(model, images, torch.tensor([0, 0]))
+    step = -0.45  # against the gradient's own side: the loss of class 0 falls with x
+    expected = 3 * (torch.sigmoid(torch.tensor(3 * 0.5)) - torch.sigmoid(torch.tensor(3 * (0.5 + step))))
+    assert found[0].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert found[1].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_penalty_is_nothing_at_the_original_and_leaves_the_model_in_its_mode(task: UnlearningTask):
+    forget = task.split.forget_train
+    model = copy.deepcopy(task.original).train()
+    model.body[0][1].eval()
+    before = copy.deepcopy(model)
+    penalty = kept_curvature(task.original, forget, 0.35)
+    batch = torch.arange(3, 9)
+    images = pixels(forget.images[batch])
+    assert penalty(model, images, batch).item() == pytest.approx(0, abs=1e-6)
+    assert [module.training for module in model.modules()] == [module.training for module in before.modules()]
+    assert same_state(model, before), "running statistics follow the plain batches alone"
+    with torch.no_grad():
+        model.classifier.weight *= 2
+    value = penalty(model, images, batch)
+    change = input_curvature(model.eval(), images, forget.labels[batch]) - input_curvature(
+        task.original, images, forget.labels[batch]
+    )
+    assert value.item() == pytest.approx(0.35 * change.norm().item() / 6, rel=1e-5)
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(value, model.classifier.weight))
+
+
+def test_a_heavier_penalty_keeps_the_curvature_nearer_to_the_originals(task: UnlearningTask):
+    forget = task.split.forget_train
+    before = input_curvature(task.original, pixels(forget.images), forget.labels)
+    changes = []
+    for weight in (0.0, 2.0):
+        model = run("boundary_shrink", task, lr=0.003, epochs=20, batchnorm="frozen", curvature=weight)
+        changes.append((input_curvature(model, pixels(forget.images), forget.labels) - before).norm().item())
+    assert changes[1] < changes[0]
+
+
 # --- the register -------------------------------------------------------------------------------------------------
 
 
 def test_the_methods_of_the_paper_are_registered_under_their_names():
     expected = {"retrain", "finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding"}
-    assert expected <= set(METHODS)
+    assert expected | {"fisher", "amnesiac"} <= set(METHODS)
     assert all(function.__name__ == name for name, function in METHODS.items())
 
 

@@ -11,9 +11,11 @@ from typing import Any, get_type_hints
 
 from ..models import Classifier
 from ..settings import SettingError, checked, one_of
+from .amnesiac import amnesiac
 from .boundary_expanding import boundary_expanding
 from .boundary_shrink import boundary_shrink
 from .finetune import finetune
+from .fisher import fisher
 from .negative_gradient import negative_gradient
 from .random_labels import random_labels
 from .retrain import retrain
@@ -28,6 +30,8 @@ METHODS: dict[str, Callable[..., Classifier]] = {
     "random_labels": random_labels,
     "boundary_shrink": boundary_shrink,
     "boundary_expanding": boundary_expanding,
+    "fisher": fisher,
+    "amnesiac": amnesiac,
 }
 
 

@@ -1,6 +1,7 @@
 """What an unlearning method is given."""
 
 import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +12,19 @@ from ..models import Classifier
 from ..training import Checkpoint, Recipe, fit
 
 
+def _nothing_recorded(window: int) -> Mapping[str, Tensor]:
+    raise ValueError("nothing was recorded while the original was trained")
+
+
 @dataclass(frozen=True)
 class UnlearningTask:
     """A request to forget one class.
 
     `original` is w0, trained on D_r and D_f together by `recipe`; `initial` is the model before that training, where
     a retraining starts; `split` holds D_r and D_f on the model's device. Where `checkpoint` is given, `fitted` keeps
-    its state there after an epoch, and goes on from it.
+    its state there after an epoch, and goes on from it. `recorded(window)` gives what was recorded in the last `window`
+    epochs of the original's training (all, for 0): by parameter name the summed updates of the batches that held each
+    class, (K, *shape). It is asked for by the methods that need it alone.
     """
 
     original: Classifier
@@ -25,6 +32,7 @@ class UnlearningTask:
     split: ForgetSplit
     recipe: Recipe
     checkpoint: Checkpoint | None = None
+    recorded: Callable[[int], Mapping[str, Tensor]] = _nothing_recorded
 
     def fitted(
         self, start: Classifier, data: LabelledImages, *, epochs: int, lr: float, **fit_options: Any
@@ -39,5 +47,5 @@ class UnlearningTask:
         return model
 
     def relabelled(self, labels: Tensor) -> LabelledImages:
-        """D_f with other labels, int64, (N,)."""
+        """D_f with other labels, int64, (N,), or with a weight for each class, float32, (N, K)."""
         return LabelledImages(self.split.forget_train.images, labels)

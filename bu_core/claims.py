@@ -1,0 +1,372 @@
+"""The paper's fourteen claims, and how a verdict on each is computed from what was measured.
+
+A claim is a list of checks, each a comparison of measured numbers that holds or does not. One rule turns checks into a
+verdict: *reproduced* where all hold, *not reproduced* where none does, *partly* where some do, and *cannot be tested*
+where a profile lacks what a check needs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly reproduced", "not reproduced"
+UNTESTED = "cannot be tested with this profile"
+
+NEAR = 10  # points of ASR within which two methods are called close
+
+
+class Check(NamedTuple):
+    """`rule`: what has to hold, in words; `measured`: the numbers, in words; `holds`: whether it does."""
+
+    rule: str
+    measured: str
+    holds: bool
+
+
+class Missing(Exception):
+    """A profile lacks what a check needs; the message says what."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`source` names the table, figure or section of the paper; `checks` computes them from the evidence."""
+
+    number: int
+    source: str
+    text: str
+    checks: Callable[["Evidence"], list[Check]]
+
+
+class Judgement(NamedTuple):
+    claim: Claim
+    verdict: str
+    checks: list[Check]
+    missing: str | None
+
+
+class Evidence:
+    """What was measured: `Experiment.metrics()`, and by name the results of the other measurements that were made."""
+
+    def __init__(self, metrics: Mapping[str, Any], **measured: Mapping[str, Any]):
+        self.metrics = metrics
+        self._measured = measured
+
+    def method(self, name: str) -> Mapping[str, Any]:
+        if name not in self.metrics["methods"]:
+            raise Missing(f"the profile does not run {name}")
+        return self.metrics["methods"][name]
+
+    def accuracy(self, name: str, part: str) -> float:
+        return self.method(name)["accuracy"][part]
+
+    def lost(self, name: str, part: str) -> float:
+        """Points of accuracy that a method costs on a set, against the original."""
+        return self.accuracy("original", part) - self.accuracy(name, part)
+
+    def measured(self, name: str) -> Mapping[str, Any]:
+        if name not in self._measured:
+            raise Missing(f"no {name} was measured")
+        return self._measured[name]
+
+
+def judge(claim: Claim, evidence: Evidence) -> Judgement:
+    """The verdict on one claim."""
+    try:
+        checks = claim.checks(evidence)
+    except Missing as missing:
+        return Judgement(claim, UNTESTED, [], str(missing))
+    held = sum(check.holds for check in checks)
+    verdict = REPRODUCED if held == len(checks) else PARTLY if held else NOT_REPRODUCED
+    return Judgement(claim, verdict, checks, None)
+
+
+def at_most(what: str, value: float, limit: float, unit: str = "%") -> Check:
+    """A check that a number does not exceed a limit."""
+    return Check(f"{what} is at most {limit:g} {unit}", f"{value:.2f} {unit}", value <= limit)
+
+
+def at_least(what: str, value: float, limit: float, unit: str = "%") -> Check:
+    """A check that a number reaches a limit."""
+    return Check(f"{what} is at least {limit:g} {unit}", f"{value:.2f} {unit}", value >= limit)
+
+
+def above(what: str, first: float, other: str, second: float, unit: str = "%") -> Check:
+    """A check that one number exceeds another."""
+    return Check(f"{what} exceeds {other}", f"{first:.2f} {unit} to {second:.2f} {unit}", first > second)
+
+
+# --- the claims, in the paper's order -----------------------------------------------------------------------------
+
+
+def _shrink_forgets(evidence: Evidence) -> list[Check]:
+    return [
+        at_most("what Boundary Shrink leaves of D_f", evidence.accuracy("boundary_shrink", "forget_train"), 10),
+        at_most("what it costs on D_r", evidence.lost("boundary_shrink", "remain_train"), 2, "points"),
+    ]
+
+
+def _expanding_between(evidence: Evidence) -> list[Check]:
+    left = {
+        name: evidence.accuracy(name, "forget_train")
+        for name in ("boundary_shrink", "boundary_expanding", "random_labels")
+    }
+    return [
+        above("Boundary Expanding's D_f", left["boundary_expanding"], "Boundary Shrink's", left["boundary_shrink"]),
+        above("Random Labels' D_f", left["random_labels"], "Boundary Expanding's", left["boundary_expanding"]),
+    ]
+
+
+def _finetune_not_private(evidence: Evidence) -> list[Check]:
+    return [
+        at_most("what Finetune leaves of D_f", evidence.accuracy("finetune", "forget_train"), 1),
+        at_least("its ASR less Retrain's", _asr(evidence, "finetune") - _asr(evidence, "retrain"), 10, "points"),
+    ]
+
+
+def _weak_baselines(evidence: Evidence) -> list[Check]:
+    checks = []
+    for name, title in (("negative_gradient", "Negative Gradient"), ("random_labels", "Random Labels")):
+        checks += [
+            at_least(f"what {title} leaves of D_f", evidence.accuracy(name, "forget_train"), 5),
+            above(
+                f"what {title} costs on D_rt", evidence.lost(name, "remain_test"),
+                "what Boundary Shrink costs", evidence.lost("boundary_shrink", "remain_test"), "points",
+            ),
+        ]  # fmt: skip
+    return checks
+
+
+def _fisher_ruins(evidence: Evidence) -> list[Check]:
+    return [
+        at_most("what Fisher leaves of D_f", evidence.accuracy("fisher", "forget_train"), 5),
+        at_least("what it costs on D_r", evidence.lost("fisher", "remain_train"), 20, "points"),
+        at_most("its ASR", _asr(evidence, "fisher"), 5),
+    ]
+
+
+def _amnesiac_costs(evidence: Evidence) -> list[Check]:
+    return [
+        at_most("what Amnesiac leaves of D_f", evidence.accuracy("amnesiac", "forget_train"), 1),
+        at_least("what it costs on D_r", evidence.lost("amnesiac", "remain_train"), 1, "points"),
+        at_most("its ASR's distance from Retrain's", _asr_distance(evidence, "amnesiac"), NEAR, "points"),
+    ]
+
+
+def _private_like_retrain(evidence: Evidence) -> list[Check]:
+    shrink, expanding = (_asr_distance(evidence, name) for name in ("boundary_shrink", "boundary_expanding"))
+    return [
+        at_most("Boundary Shrink's distance from Retrain's ASR", shrink, NEAR, "points"),
+        at_most("Boundary Expanding's distance", expanding, NEAR, "points"),
+        above("Boundary Expanding's distance", expanding, "Boundary Shrink's", shrink, "points"),
+        *(
+            at_most(f"{title}'s ASR less Retrain's", _asr(evidence, name) - _asr(evidence, "retrain"), -NEAR, "points")
+            for name, title in (("negative_gradient", "Negative Gradient"), ("random_labels", "Random Labels"))
+        ),
+    ]
+
+
+def _fast(evidence: Evidence) -> list[Check]:
+    return [
+        at_least("Boundary Expanding's speed-up over Retrain", _speed_up(evidence, "boundary_expanding"), 25, "times"),
+        at_least("Boundary Shrink's", _speed_up(evidence, "boundary_shrink"), 4.8, "times"),
+    ]
+
+
+def _slow_baselines(evidence: Evidence) -> list[Check]:
+    return [
+        Check(
+            "Fisher takes longer than Retrain",
+            f"{1 / _speed_up(evidence, 'fisher'):.2f} times as long",
+            _speed_up(evidence, "fisher") < 1,
+        ),
+        at_least("recording multiplies the training time by", _recording(evidence), 1.5, "times"),
+    ]
+
+
+def _shrink_slower(evidence: Evidence) -> list[Check]:
+    ratio = _speed_up(evidence, "boundary_expanding") / _speed_up(evidence, "boundary_shrink")
+    return [Check("Boundary Shrink takes longer than Boundary Expanding", f"{ratio:.2f} times as long", ratio > 1)]
+
+
+def _entropy_like_retrain(evidence: Evidence) -> list[Check]:
+    def mean(name: str, part: str) -> float:
+        return evidence.method(name)["entropy"][part]
+
+    def distance(name: str) -> float:
+        found = evidence.method(name)["entropy"]["distance_to_retrain"]
+        if found is None:
+            raise Missing("the profile does not run retrain")
+        return found["wasserstein"]
+
+    checks = [
+        above("on the original, the entropy of test data", mean("original", "remain_test"), f"that of {title}",
+              mean("original", part), "nats")
+        for part, title in (("remain_train", "D_r"), ("forget_train", "D_f"))
+    ]  # fmt: skip
+    checks.append(
+        above("Retrain's entropy of D_f", mean("retrain", "forget_train"), "the original's",
+              mean("original", "forget_train"), "nats")
+    )  # fmt: skip
+    for name, title in (("boundary_shrink", "Boundary Shrink"), ("boundary_expanding", "Boundary Expanding")):
+        checks.append(
+            above("the original's distance from Retrain's D_f entropies", distance("original"), f"{title}'s",
+                  distance(name), "nats")
+        )  # fmt: skip
+    checks.append(
+        above("Random Labels' entropy of D_f", mean("random_labels", "forget_train"), "Retrain's",
+              mean("retrain", "forget_train"), "nats")
+    )  # fmt: skip
+    return checks
+
+
+def _asr(evidence: Evidence, name: str) -> float:
+    return evidence.method(name)["attack"]["asr"]
+
+
+def _asr_distance(evidence: Evidence, name: str) -> float:
+    return abs(_asr(evidence, name) - _asr(evidence, "retrain"))
+
+
+def _speed_up(evidence: Evidence, name: str) -> float:
+    """How many times faster than Retrain, both timed in one run."""
+    methods = evidence.measured("timing")["methods"]
+    if name not in methods:
+        raise Missing(f"the profile does not run {name}")
+    return methods[name]["speed_up"]
+
+
+def _recording(evidence: Evidence) -> float:
+    """Training with Amnesiac's recording, in times of training without."""
+    recording = evidence.method("amnesiac")["recording"]
+    if recording is None:
+        raise Missing("no recording was made")
+    return 1 + recording["seconds"] / recording["training_seconds"]
+
+
+def _attention_leaves_the_object(evidence: Evidence) -> list[Check]:
+    found = evidence.measured("attention")
+    if not found["region"]["is_object"]:
+        raise Missing("the data set says of no pixel whether it belongs to the object")
+    models = found["sets"]["forget_train"]["models"]
+    share = {}
+    for name in ("original", "retrain", "boundary_shrink", "boundary_expanding"):
+        if name not in models:
+            raise Missing(f"the profile does not run {name}")
+        share[name] = models[name]["predicted"]["share"]
+        if share[name] is None:
+            raise Missing(f"the attention maps of {name} are blank")
+    return [
+        *(
+            above("the original's share of attention on the object", share["original"], f"{title}'s", share[name])
+            for name, title in (
+                ("retrain", "Retrain"),
+                ("boundary_shrink", "Boundary Shrink"),
+                ("boundary_expanding", "Boundary Expanding"),
+            )
+        ),
+        above("Boundary Expanding's share", share["boundary_expanding"], "Boundary Shrink's", share["boundary_shrink"]),
+    ]
+
+
+def _space_like_retrain(evidence: Evidence) -> list[Check]:
+    models = evidence.measured("decision_space")["models"]
+    for name in ("boundary_shrink", "boundary_expanding"):
+        if name not in models:
+            raise Missing(f"the profile does not run {name}")
+    shrink, expanding, original = (models[n] for n in ("boundary_shrink", "boundary_expanding", "original"))
+    to_nearest = shrink["forget"]["to_nearest"]
+    if to_nearest is None:
+        raise Missing("no forgetting sample left its class")
+    return [
+        at_least("of the samples that leave under Boundary Shrink, those that go to the nearest class", to_nearest, 50),
+        above(
+            "the distance of D_f from the centre under Boundary Expanding", expanding["compactness"]["from_centre"],
+            "the original's", original["compactness"]["from_centre"], "radii",
+        ),
+        *(
+            at_most(
+                f"what the silhouette of the remaining classes loses under {title}",
+                original["compactness"]["remain"] - model["compactness"]["remain"], 0.1, "",
+            )
+            for title, model in (("Boundary Shrink", shrink), ("Boundary Expanding", expanding))
+        ),
+    ]  # fmt: skip
+
+
+def _one_step_is_enough(evidence: Evidence) -> list[Check]:
+    found = evidence.measured("neighbours")
+    reach = found["epsilons"].index(found["epsilon"]) if found["epsilon"] in found["epsilons"] else None
+    if reach is None:
+        raise Missing(f"epsilon={found['epsilon']} is not on the grid of the measurement")
+    seconds = found["seconds"]
+    return [
+        at_least("images that one step takes across a boundary", found["fgsm"]["crossed"][reach], 90),
+        at_least("images that one step and several give the same label", found["agreement"][reach], 90),
+        Check(
+            "one step is faster than several",
+            f"{seconds['pgd'] / seconds['fgsm']:.2f} times as fast",
+            seconds["fgsm"] < seconds["pgd"],
+        ),
+    ]
+
+
+CLAIMS = {
+    claim.number: claim
+    for claim in (
+        Claim(1, "Table 1", "Boundary Shrink leaves little of D_f and costs little on D_r.", _shrink_forgets),
+        Claim(
+            2, "Table 1", "Boundary Expanding leaves more of D_f than Boundary Shrink, less than Random Labels.",
+            _expanding_between,
+        ),
+        Claim(
+            3, "Table 1, Figure 3", "Finetune empties D_f and keeps a high ASR: accuracy is not privacy.",
+            _finetune_not_private,
+        ),
+        Claim(
+            4, "Table 1", "Negative Gradient and Random Labels leave a part of D_f and cost more on D_rt than Shrink.",
+            _weak_baselines,
+        ),
+        Claim(5, "Table 2, section 5.3", "Fisher erases D_f, ruins D_r, and has an ASR of 0.", _fisher_ruins),
+        Claim(
+            6, "Table 2, section 5.3", "Amnesiac erases D_f, costs something on D_r, and has an ASR near Retrain's.",
+            _amnesiac_costs,
+        ),
+        Claim(
+            7, "Figure 3",
+            "The ASR of Shrink and Expanding is close to Retrain's, Shrink's closer; on CIFAR-10 those of Negative "
+            "Gradient and Random Labels lie far below.",
+            _private_like_retrain,
+        ),
+        Claim(
+            8, "Figure 4, section 5.4", "Expanding is 29.7 and Shrink 4.8 times faster than Retrain on CIFAR-10.", _fast
+        ),
+        Claim(
+            9, "section 5.4", "Fisher takes longer than Retrain; recording for Amnesiac doubles the training time.",
+            _slow_baselines,
+        ),
+        Claim(10, "section 5.4", "Shrink is slower than Expanding, because of the cross samples.", _shrink_slower),
+        Claim(
+            11, "Figure 5", "Retrain, Shrink and Expanding look away from the object, Shrink the most.",
+            _attention_leaves_the_object,
+        ),
+        Claim(
+            12, "Figure 6",
+            "Shrink sends D_f to the nearest classes, Expanding pushes it from the centre; the remaining clusters stay "
+            "compact.",
+            _space_like_retrain,
+        ),
+        Claim(
+            13, "Figure 7",
+            "On the original, D_r and D_f have a lower entropy than test data. Retrain raises D_f's, Shrink and "
+            "Expanding come to resemble it, Random Labels goes far beyond.",
+            _entropy_like_retrain,
+        ),
+        Claim(14, "section 4.1, appendix", "One large step is enough to find the neighbours.", _one_step_is_enough),
+    )
+}  # fmt: skip
+
+
+def judged(numbers: Sequence[int], metrics: Mapping[str, Any], **measured: Mapping[str, Any]) -> list[Judgement]:
+    """The verdicts on some claims; `measured`: timing, attention, decision_space and neighbours, as far as needed."""
+    evidence = Evidence(metrics, **measured)
+    return [judge(CLAIMS[number], evidence) for number in numbers]

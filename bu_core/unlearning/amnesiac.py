@@ -1,0 +1,125 @@
+"""Amnesiac Unlearning: subtract what the batches that held D_f added to the weights, then repair (Graves et al. 2021).
+
+The updates have to be recorded while the original is trained, before anybody knows what will have to be forgotten.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from ..models import Classifier
+from ..settings import BatchNorm, Epochs, LearningRate, Range
+from ..training import Checkpoint, Stopwatch
+from .task import UnlearningTask
+
+
+def amnesiac(
+    task: UnlearningTask,
+    *,
+    window: Annotated[int, Range(0)] = 0,
+    epochs: Epochs = 10,
+    lr: LearningRate = 0.1,
+    batchnorm: BatchNorm = "train",
+) -> Classifier:
+    """The original less the updates of all batches that held the class, then fitted to D_r.
+
+    `window` is how many of the last epochs of the original's training were recorded; 0, or more than there were,
+    means all. What was learned of D_f before the window stays. Weights alone are taken back; BatchNorm's running
+    statistics are the original's until the repair moves them. The paper gives neither epochs nor rate of the repair;
+    the default rate is that of the training.
+    """
+    updates = task.recorded(window)
+    model = copy.deepcopy(task.original)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight -= updates[name][task.split.forget_class]
+    return task.fitted(model, task.split.remain_train, label="amnesiac", epochs=epochs, lr=lr, batchnorm=batchnorm)
+
+
+class Recorder:
+    """Records, during a fit, the sum of the weight updates of the batches that held each class.
+
+    Graves et al. keep each batch's update by itself, so that any set of samples can be forgotten; on CIFAR-10 that is
+    a copy of the model for each of 23,460 steps. Here one sum for each class is kept: K + 1 copies of the model
+    whatever the length of the training, from which any one class can be forgotten, and nothing smaller than a class.
+
+    Nearly every batch of 64 holds every one of 10 classes, so what is added up are the updates of the batches that
+    did *not* hold a class; the wanted sum is the whole way of the weights less those. A step with all classes costs
+    one count of its labels.
+
+    Give `step` to `fit` as `around_step`, and the recorder itself as its `checkpoint`: it adds what it knows to the
+    state that `checkpoint`, where given, keeps. `seconds` is the time that the recording itself took.
+    """
+
+    def __init__(self, model: nn.Module, classes: int, first_epoch: int = 0, checkpoint: Checkpoint | None = None):
+        self.classes, self.first_epoch, self.checkpoint = classes, first_epoch, checkpoint
+        self.seconds = 0.0
+        self._weights = dict(model.named_parameters())
+        self._device = next(model.parameters()).device
+        self._start: dict[str, Tensor] = {}
+        self._without = {
+            name: torch.zeros(classes, *weight.shape, device=self._device) for name, weight in self._weights.items()
+        }
+
+    def updates(self) -> dict[str, Tensor]:
+        """By parameter name: the summed updates of the batches that held each class, float32, (K, *shape)."""
+        return {
+            name: (weight.detach() - self._start[name]) - self._without[name] for name, weight in self._weights.items()
+        }
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the recording takes: K sums, and the weights at its start."""
+        tensors = [*self._without.values(), *self._start.values()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @contextmanager
+    def step(self, epoch: int, labels: Tensor) -> Iterator[None]:
+        """Surrounds the change of the weights in one step; `labels`: those of its batch, int64, (B,)."""
+        if epoch < self.first_epoch:
+            yield
+            return
+        with self._timed():
+            if not self._start:
+                self._start = self._copy()
+            absent = (labels.bincount(minlength=self.classes) == 0).nonzero().flatten().tolist()
+            before = self._copy() if absent else {}
+        yield
+        if absent:
+            with self._timed():
+                for name, weight in self._weights.items():
+                    self._without[name][absent] += weight.detach() - before[name]
+
+    def load(self, label: str) -> dict[str, Tensor] | None:
+        # A label of its own: what was fitted without a recording cannot be recorded from there on.
+        state = self.checkpoint.load(f"{label}, recorded") if self.checkpoint else None
+        if state is None:
+            return None
+        for name, weight in self._weights.items():
+            self._without[name].copy_(state[f"recorder.without.{name}"])
+            if (start := state.get(f"recorder.start.{name}")) is not None:
+                self._start[name] = torch.empty_like(weight).copy_(start)
+        self.seconds = state["recorder.seconds"].item()
+        return state
+
+    def save(self, label: str, state: dict[str, Tensor]) -> None:
+        if self.checkpoint:
+            own = {f"start.{name}": tensor for name, tensor in self._start.items()}
+            own |= {f"without.{name}": tensor for name, tensor in self._without.items()}
+            own["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+            self.checkpoint.save(
+                f"{label}, recorded", state | {f"recorder.{name}": tensor for name, tensor in own.items()}
+            )
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight in self._weights.items()}
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        with Stopwatch(self._device) as watch:
+            yield
+        self.seconds += watch.seconds

@@ -1,0 +1,68 @@
+"""Verdicts on numbers whose verdict is plain."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from bu_core import published
+from bu_core.claims import CLAIMS, NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, judged
+
+ASR = {
+    "original": 99, "retrain": 50, "finetune": 80, "negative_gradient": 10, "random_labels": 15,
+    "boundary_shrink": 52, "boundary_expanding": 45, "fisher": 0, "amnesiac": 47,
+}  # fmt: skip
+
+
+@pytest.fixture
+def as_published() -> dict[str, Any]:
+    """Metrics that hold the paper's own accuracies, and ASRs in the order of its Figure 3."""
+    accuracy = published.table_1("cifar10").accuracy | published.table_2("cifar10").accuracy
+    return {"methods": {name: {"accuracy": accuracy[name], "attack": {"asr": ASR[name]}} for name in accuracy}}
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
+def test_the_papers_own_numbers_reproduce_its_claims(as_published: dict[str, Any], number: int):
+    (judgement,) = judged([number], as_published)
+    assert judgement.verdict == REPRODUCED, judgement.checks
+
+
+def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[str, Any]):
+    shrink = as_published["methods"]["boundary_shrink"]["accuracy"]
+    as_published["methods"]["boundary_shrink"]["accuracy"] = shrink | {"forget_train": 80.0, "remain_train": 40.0}
+    assert judged([1], as_published)[0].verdict == NOT_REPRODUCED
+
+
+def test_half_a_claim_is_partly_reproduced(as_published: dict[str, Any]):
+    shrink = as_published["methods"]["boundary_shrink"]["accuracy"]
+    as_published["methods"]["boundary_shrink"]["accuracy"] = shrink | {"remain_train": 40.0}
+    assert judged([1], as_published)[0].verdict == PARTLY
+
+
+def test_a_claim_on_a_method_that_was_not_run_cannot_be_tested(as_published: dict[str, Any]):
+    fewer = copy.deepcopy(as_published)
+    del fewer["methods"]["fisher"]
+    (judgement,) = judged([5], fewer)
+    assert judgement.verdict == UNTESTED
+    assert "fisher" in judgement.missing
+
+
+@pytest.mark.parametrize("number", [8, 10, 11, 12, 14])
+def test_a_claim_on_what_was_not_measured_cannot_be_tested(as_published: dict[str, Any], number: int):
+    assert judged([number], as_published)[0].verdict == UNTESTED
+
+
+def test_the_papers_speed_ups_reproduce_its_claims(as_published: dict[str, Any]):
+    times = {"boundary_expanding": {"speed_up": 29.7}, "boundary_shrink": {"speed_up": 4.8}}
+    verdicts = [found.verdict for found in judged([8, 10], as_published, timing={"methods": times})]
+    assert verdicts == [REPRODUCED, REPRODUCED]
+
+
+def test_attention_without_known_objects_cannot_be_tested(as_published: dict[str, Any]):
+    attention = {"region": {"is_object": False}}
+    assert judged([11], as_published, attention=attention)[0].verdict == UNTESTED
+
+
+def test_there_are_fourteen_claims_with_their_sources():
+    assert list(CLAIMS) == list(range(1, 15))
+    assert all(claim.source and claim.text for claim in CLAIMS.values())
