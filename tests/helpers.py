@@ -1,6 +1,7 @@
-"""What several test files use: a small data set that can be learned, and two comparisons."""
+"""What several test files use: a small data set that can be learned, a small experiment, and two comparisons."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from bu_core.config import Config
 from bu_core.data import Dataset, LabelledImages
+from bu_core.experiment import Experiment
 from bu_core.settings import SettingError
 from bu_core.training import Recipe
 
@@ -44,3 +47,20 @@ def refusal(call: Callable[..., Any], *arguments: Any, **named: Any) -> str:
     message = str(raised.value)
     assert len(message.splitlines()) == 1
     return message
+
+
+def small_experiment(results: Path, **changes: Any) -> Experiment:
+    """The smallest experiment that has everything the chapters measure; it takes a second."""
+    methods = ("retrain", "boundary_shrink", "boundary_expanding")
+    given = {
+        "width": 0.1,
+        "epochs": 2,
+        "methods": methods,
+        "unlearning": {name: {"epochs": 2} for name in methods[1:]},
+        "timing_runs": 1,
+        "sample_size": 50,
+        "device": "cpu",
+        "precision": "fp32",
+        "results_dir": str(results),
+    }
+    return Experiment(Config.from_mapping(given | changes))
