@@ -48,6 +48,7 @@ def execute(
     given = parameters(profile, overrides)
     experiment = Experiment(Config.from_mapping(given), say)
     experiment.metrics()
+    experiment.measured()
     folder.mkdir(parents=True, exist_ok=True)
     executed = []
     for name in names:

@@ -184,7 +184,10 @@ def _slow_baselines(evidence: Evidence) -> list[Check]:
 
 
 def _shrink_slower(evidence: Evidence) -> list[Check]:
-    ratio = _speed_up(evidence, "boundary_expanding") / _speed_up(evidence, "boundary_shrink")
+    search = evidence.measured("timing")["search"]
+    if search is None:
+        raise Missing("the profile does not run both methods")
+    ratio = search["shrink_over_expanding"]
     return [Check("Boundary Shrink takes longer than Boundary Expanding", f"{ratio:.2f} times as long", ratio > 1)]
 
 
@@ -248,24 +251,23 @@ def _attention_leaves_the_object(evidence: Evidence) -> list[Check]:
     if not found["region"]["is_object"]:
         raise Missing("the data set says of no pixel whether it belongs to the object")
     models = found["sets"]["forget_train"]["models"]
-    share = {}
-    for name in ("original", "retrain", "boundary_shrink", "boundary_expanding"):
+    titles = {"retrain": "Retrain", "boundary_shrink": "Boundary Shrink", "boundary_expanding": "Boundary Expanding"}
+    checks = []
+    for name, title in titles.items():
         if name not in models:
             raise Missing(f"the profile does not run {name}")
-        share[name] = models[name]["predicted"]["share"]
-        if share[name] is None:
+        change = models[name]["predicted"]
+        if change["change"] is None:
             raise Missing(f"the attention maps of {name} are blank")
-    return [
-        *(
-            above("the original's share of attention on the object", share["original"], f"{title}'s", share[name])
-            for name, title in (
-                ("retrain", "Retrain"),
-                ("boundary_shrink", "Boundary Shrink"),
-                ("boundary_expanding", "Boundary Expanding"),
+        checks.append(
+            Check(
+                f"under {title} the share of attention on the object falls, its whole 95 % interval below 0",
+                f"{change['change']:+.2f} points, {change['change_low']:+.2f} to {change['change_high']:+.2f}",
+                change["change_high"] < 0,
             )
-        ),
-        above("Boundary Expanding's share", share["boundary_expanding"], "Boundary Shrink's", share["boundary_shrink"]),
-    ]
+        )
+    shrink, expanding = (models[name]["predicted"]["share"] for name in ("boundary_shrink", "boundary_expanding"))
+    return [*checks, above("Boundary Expanding's share", expanding, "Boundary Shrink's", shrink)]
 
 
 def _space_like_retrain(evidence: Evidence) -> list[Check]:

@@ -136,6 +136,15 @@ class Experiment:
 
         return self.store.get("timing", key, make).facts
 
+    def measured(self) -> dict[str, dict[str, Any]]:
+        """Every measurement beside `metrics`, by name: what the paper's claims are judged by."""
+        return {
+            "timing": self.timing(),
+            "attention": self.attention(),
+            "decision_space": self.decision_space(),
+            "neighbours": self.neighbours(),
+        }
+
     def attention(self) -> dict[str, Any]:
         """Where the models of Figure 5 look.
 
