@@ -341,9 +341,17 @@ class Experiment:
         }
 
     def _weights(self, name: str) -> Artefact:
-        key = self._key(name)
-        partial = _PartialFit(self.store.path(name, key))
-        found = self.store.get(name, key, lambda: self._make(name, partial))
+        return self._fitted(name, self._key(name), lambda partial: self._make(name, partial))
+
+    def _fitted(
+        self,
+        kind: str,
+        key: dict[str, Any],
+        make: Callable[["_PartialFit"], tuple[dict[str, Tensor], dict[str, Any]]],
+    ) -> Artefact:
+        """The artefact of a fit that can be resumed; its partial state goes once the artefact is there."""
+        partial = _PartialFit(self.store.path(kind, key))
+        found = self.store.get(kind, key, lambda: make(partial))
         partial.path.unlink(missing_ok=True)
         return found
 
@@ -398,9 +406,7 @@ class Experiment:
         key = self._recording_key(window)
         epochs = key["recorded_epochs"]
         if epochs not in self._recordings:
-            partial = _PartialFit(self.store.path("recording", key))
-            found = self.store.get("recording", key, lambda: self._record(self._initial(), window, partial))
-            partial.path.unlink(missing_ok=True)
+            found = self._fitted("recording", key, lambda partial: self._record(self._initial(), window, partial))
             tensors = {name: tensor.to(self.device) for name, tensor in found.tensors.items()}
             self._recordings[epochs] = Artefact(tensors, found.facts)
         return self._recordings[epochs]
@@ -436,9 +442,8 @@ class Experiment:
         Shadow models 0 and 1 share a division of D_r, each with the half that the other leaves out, 2 and 3 the next.
         """
         key = self._shadow_keys()[number]
-        partial = _PartialFit(self.store.path("shadow", key))
 
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        def make(partial: "_PartialFit") -> tuple[dict[str, Tensor], dict[str, Any]]:
             config, data = self.config, self.split.remain_train
             seed = config.seed + 1 + number
             recipe = replace(self.recipe, seed=seed)
@@ -456,8 +461,7 @@ class Experiment:
             }
             return logits, {"seconds": [seconds], "environment": self.environment}
 
-        found = self.store.get("shadow", key, make).tensors
-        partial.path.unlink(missing_ok=True)
+        found = self._fitted("shadow", key, make).tensors
         return found["members"], found["others"]
 
     def _warm_up(self, model: Classifier) -> None:
