@@ -1,13 +1,13 @@
 # Makefile: every command of the book, on a machine with only Python 3.11+, pip and make.
 
 PYTHON  ?= python3
-PROFILE ?= digits
+PROFILE ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test bench lint lock clean
+.PHONY: help env book reference test bench lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
@@ -15,8 +15,11 @@ help: ## list the targets
 
 env: $(READY) ## make the Python environment in .venv
 
-book: $(READY) ## run the notebooks on PROFILE (digits unless told) and build the book
+book: $(READY) ## run the notebooks on PROFILE (unless told: digits and the recorded runs) and build the book
 	@$(BIN)/python -m bu_core book $(PROFILE)
+
+reference: $(READY) ## compute PROFILE in full and record it under book/results; goes on where it was stopped
+	@$(BIN)/python -m bu_core reference $(PROFILE)
 
 test: lint ## check the code, run every test, build the smoke book and open its pages
 	$(BIN)/python -m pytest

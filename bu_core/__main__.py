@@ -7,7 +7,7 @@ from typing import Any
 import click
 import yaml
 
-from . import config
+from . import config, record
 from .book import BuildError
 from .data import DATASETS
 from .experiment import Experiment
@@ -68,6 +68,17 @@ def run(profile: str, overrides: dict[str, Any]) -> None:
 @main.command()
 @_profile
 @_parameters
+def reference(profile: str, overrides: dict[str, Any]) -> None:
+    """Compute all that the chapters show and keep it under book/results. Goes on where it was stopped."""
+    experiment = Experiment(config.Config.from_profile(profile, **overrides), click.echo, record=None)
+    given = "".join(f" -p {name} {value}" for name, value in overrides.items() if name not in record.ELSEWHERE)
+    name = Path(profile).stem
+    click.echo(f"recorded: {record.publish(experiment, name, f'python -m bu_core reference {name}{given}')}")
+
+
+@main.command()
+@_profile
+@_parameters
 @click.option("--output", type=click.Path(path_type=Path), default=Path("executed"), show_default=True)
 def notebooks(profile: str, overrides: dict[str, Any], output: Path) -> None:
     """Compute a profile and execute every notebook on it with papermill."""
@@ -82,10 +93,13 @@ def notebooks(profile: str, overrides: dict[str, Any], output: Path) -> None:
 @_parameters
 @click.option("--output", type=click.Path(path_type=Path), default=Path("book"), show_default=True)
 def book(profiles: tuple[str, ...], overrides: dict[str, Any], output: Path) -> None:
-    """Execute the notebooks on one or more profiles (digits, unless told) and build the book."""
+    """Execute the notebooks on profiles and build the book.
+
+    Without a profile: digits, and every recorded run.
+    """
     from . import book as rooms
 
-    rooms.build(profiles or ("digits",), overrides, output, click.echo)
+    rooms.build(profiles or ("digits", *record.recorded()), overrides, output, click.echo)
 
 
 @main.command()

@@ -89,6 +89,8 @@ def _made_from(template: Path, given: dict[str, Any], experiment: Experiment) ->
     total = hashlib.sha256(template.read_bytes())
     for path in sorted((ROOT / "bu_core").rglob("*.py")):
         total.update(path.read_bytes())
+    for path in sorted(experiment.record.folder.rglob("*")) if experiment.record else ():
+        total.update(path.read_bytes() if path.is_file() else b"")
     rest = [given, experiment.dataset.fingerprint, _machine(experiment)]
     total.update(json.dumps(rest, sort_keys=True).encode())
     return total.hexdigest()

@@ -18,16 +18,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from . import attacks, attention, decision_space, measures, models, neighbours, timing, training
+from . import attacks, attention, decision_space, forgetting, measures, models, neighbours, timing, training
 from .config import Config
 from .data import SPLITS, Dataset, ForgetSplit, load, pixels, split
 from .measures import Outputs
 from .models import Classifier
+from .record import Record
+from .settings import SettingError
 from .store import Artefact, Store, read, write, write_json
 from .unlearning import METHODS, UnlearningTask
 from .unlearning.amnesiac import Recorder
@@ -36,17 +38,30 @@ from .unlearning.amnesiac import Recorder
 class Experiment:
     """One configured experiment. Whatever cannot work raises SettingError here, before any work.
 
-    `say` is called with a line of text whenever something was computed, and not when it was found.
+    `say` is called with a line of text whenever something was computed, and not when it was found. Where this very
+    experiment was recorded (`record.py`) and the config names no `data_dir`, it is shown from the `record`: no data are
+    read, and numbers, device and precision are those of the recorded run.
     """
 
-    def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None):
+    def __init__(
+        self,
+        config: Config,
+        say: Callable[[str], None] = lambda line: None,
+        record: Record | None | Literal["find"] = "find",
+    ):
         self.config = config
         self.say = say
-        self.device = training.resolve_device(config.device)
-        self.precision = training.resolve_precision(config.precision, self.device)
+        self.record = Record.find(config) if record == "find" else record
         self.folder = Path(config.results_dir)
-        self.store = Store(self.folder / "store", f"results_dir={config.results_dir!r}")
-        self.dataset: Dataset = load(config.dataset, config.data_dir)
+        beside = self.record.store if self.record else None
+        self.store = Store(self.folder / "store", f"results_dir={config.results_dir!r}", beside)
+        if self.record:
+            self.device, self.precision = torch.device("cpu"), self.record.environment["precision"]
+            self.dataset: Dataset = self.record.dataset
+        else:
+            self.device = training.resolve_device(config.device)
+            self.precision = training.resolve_precision(config.precision, self.device)
+            self.dataset = load(config.dataset, config.data_dir)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
@@ -63,6 +78,11 @@ class Experiment:
     @cached_property
     def split(self) -> ForgetSplit:
         """The four sets, on the device."""
+        if self.record:
+            raise SettingError(
+                f"data_dir: this needs the images of {self.dataset.name}, and {self.record.folder} holds none; "
+                "set data_dir to compute anew (book/data.md)"
+            )
         return split(self.dataset, self.config.forget_class, self.device)
 
     def model(self, name: str) -> Classifier:
@@ -75,10 +95,17 @@ class Experiment:
 
     def seconds(self, name: str) -> list[float]:
         """How long it took to make a model, for each time that this was measured; evaluation is left out."""
-        return self._weights(name).facts["seconds"]
+        return self._said(name).facts["seconds"]
 
     def outputs(self, name: str) -> dict[str, Outputs]:
         """What a model says of each of the four sets, on the CPU."""
+
+        stored = self._said(name).tensors
+        # A record keeps them in less space than the store does.
+        return {part: Outputs(stored[f"{part}.logits"].float(), stored[f"{part}.labels"].long()) for part in SPLITS}
+
+    def _said(self, name: str) -> Artefact:
+        """The outputs of a model, and as their facts those of its making: a record keeps few weights."""
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             model = self.model(name)
@@ -87,11 +114,10 @@ class Experiment:
                 data = getattr(self.split, part)
                 tensors[f"{part}.logits"] = training.predict(model, data.images, self.precision)
                 tensors[f"{part}.labels"] = data.labels
-            return tensors, {}
+            return tensors, self._weights(name).facts
 
         key = {"of": self._key(name), "forget_class": self.config.forget_class}
-        stored = self.store.get(f"outputs-{name}", key, make).tensors
-        return {part: Outputs(stored[f"{part}.logits"], stored[f"{part}.labels"]) for part in SPLITS}
+        return self.store.get(f"said-{name}", key, make)
 
     def attack(self, name: str) -> attacks.Scores:
         """The membership attack that learns from the model's own outputs, on that model."""
@@ -143,6 +169,9 @@ class Experiment:
             "attention": self.attention(),
             "decision_space": self.decision_space(),
             "neighbours": self.neighbours(),
+            "parts": self.parts(),
+            "audit": self.audit(),
+            "curves": self.curves(),
         }
 
     def attention(self) -> dict[str, Any]:
@@ -156,9 +185,8 @@ class Experiment:
         region = attention.REGIONS[self.dataset.name]
         kept = {name: self._looked(name) for name in attention.MODELS if name in self.names}
         sets = {}
+        outlines = self._outlines()
         for part in attention.PARTS:
-            chosen = self._sample(part)
-            masks = region.masks(getattr(self.split, part).images.cpu()[chosen]).double()
             found = {
                 name: {
                     of.removeprefix(f"{part}."): tensor
@@ -168,9 +196,9 @@ class Experiment:
                 for name, artefact in kept.items()
             }
             sets[part] = {
-                "images": len(chosen),
-                "area": 100 * masks.mean().item(),
-                "outline": masks.mean(0).tolist(),
+                "images": len(self._sample(part)),
+                "area": 100 * outlines[part].mean().item(),
+                "outline": outlines[part].tolist(),
                 "models": attention.summary(found, self.config.seed),
             }
         return {
@@ -178,6 +206,27 @@ class Experiment:
             "map_size": kept["original"].facts["map_size"],
             "sets": sets,
         }
+
+    def _outlines(self) -> dict[str, Tensor]:
+        """For each set the share of its images that have the object at a pixel, float64, (H, W)."""
+        region = attention.REGIONS[self.dataset.name]
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            masks = {
+                part: region.masks(getattr(self.split, part).images.cpu()[self._sample(part)]).double()
+                for part in attention.PARTS
+            }
+            return {part: mask.mean(0) for part, mask in masks.items()}, {}
+
+        key = {
+            "dataset": self.dataset.fingerprint,
+            "seed": self.config.seed,
+            "forget_class": self.config.forget_class,
+            "sample_size": self.config.sample_size,
+            "region": region.name,
+            "attention": attention.SETTINGS,
+        }
+        return self.store.get("outlines", key, make).tensors
 
     def _looked(self, name: str) -> Artefact:
         """What `attention.look` keeps of a model and of the two sets."""
@@ -219,7 +268,7 @@ class Experiment:
             "sample_size": self.config.sample_size,
             "space": decision_space.SETTINGS,
         }
-        remaining = self.split.remain_train.labels.cpu()[chosen["remain_train"]]
+        remaining = self.outputs("original")["remain_train"].labels[chosen["remain_train"]]
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             images = [getattr(self.split, part).images[index.to(self.device)] for part, index in chosen.items()]
@@ -275,9 +324,9 @@ class Experiment:
             "epsilons": epsilons,
             "machine": self._machine,
         }
-        data = self.split.forget_train[chosen.to(self.device)]
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            data = self.split.forget_train[chosen.to(self.device)]
             found, seconds = neighbours.search(self.model("original"), data, self.precision, walks, epsilons)
             return found, {"seconds": seconds, "environment": self.environment}
 
@@ -290,7 +339,8 @@ class Experiment:
                 "accuracy": {part: measures.accuracy(outputs[part]) for part in SPLITS},
                 "like_retrain": measures.agreement(outputs["forget_train"], retrain) if retrain else None,
             }
-        return neighbours.summary(kept.tensors, data.labels.cpu(), len(self.dataset.classes)) | {
+        labels = self.outputs("original")["forget_train"].labels[chosen]
+        return neighbours.summary(kept.tensors, labels, len(self.dataset.classes)) | {
             "epsilons": epsilons,
             "epsilon": settings["epsilon"],
             "walks": walks,
@@ -300,14 +350,152 @@ class Experiment:
         }
 
     def _changed(self, method: str, **settings: Any) -> "Experiment":
-        """This experiment with one method alone, and with other settings for it, in the same store."""
+        """This experiment with other settings for one method: the same data, original and store."""
+        changed = copy.copy(self)
         unlearning = dict(self.config.unlearning) | {method: self.config.unlearning[method] | settings}
-        return Experiment(replace(self.config, methods=(method,), unlearning=unlearning), self.say)
+        changed.config = replace(self.config, unlearning=unlearning)
+        changed._models = {name: model for name, model in self._models.items() if name != method}
+        return changed
+
+    # --- what does the forgetting -----------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, Any]:
+        """What the statistics and the weights each do (`forgetting.PARTS`): for the methods that fine-tune on D_f.
+
+        `original` and `retrain`: as `_judged` says. `methods.<name>.<part>`: the same, and `explained`, the part's
+        share of what both together take from D_f, in percent. What the statistics do alone does not depend on the
+        method, and is computed with the first.
+        """
+        found: dict[str, Any] = {}
+        for name in self._dismantled():
+            alone = next(iter(found.values()))["statistics"] if found else None
+            parts = {
+                part: dict(alone) if alone and part == "statistics" else self._changed(name, **settings)._judged(name)
+                for part, settings in forgetting.PARTS.items()
+            }
+            before, both = (entry["accuracy"]["forget_train"] for entry in (self._judged("original"), parts["both"]))
+            for entry in parts.values():
+                entry["explained"] = forgetting.share_explained(before, entry["accuracy"]["forget_train"], both)
+            found[name] = parts
+        yardsticks = {name: self._judged(name) for name in ("original", "retrain") if name in self.names}
+        return yardsticks | {"methods": found}
+
+    def audit(self) -> dict[str, Any]:
+        """Does the class come back, once BatchNorm's statistics are estimated anew on remaining images?
+
+        `images`: on how many. `models.<name>`: `before`, and `after`, one for each number of images, as `_judged` says.
+        """
+        found = {}
+        for name in self.names:
+            before = self._judged(name)
+            found[name] = {"before": before, "after": [self._judged(name, count) for count in self._audited_on()]}
+        return {"images": self._audited_on(), "models": found}
+
+    def curves(self) -> list[dict[str, Any]]:
+        """What is forgotten against what is lost, epoch by epoch, over learning rates and reaches.
+
+        Each curve: `method`, `batchnorm`, `lr`, `epsilon` (None where the method has none) and `points`, from the
+        original to the last epoch, each with the accuracies in percent `before` and `after` the statistics were
+        estimated anew. They rest on `sample_size` images of each set.
+        """
+        asked = []
+        for name in self._dismantled():
+            own = self.config.unlearning[name]
+            reaches = forgetting.EPSILONS if "epsilon" in own else ()
+            variants = [{"lr": lr} for lr in forgetting.LEARNING_RATES] + [{"epsilon": reach} for reach in reaches]
+            asked += [(name, own | v | {"batchnorm": b}) for b in ("train", "frozen") for v in variants]
+        curves = []
+        for name, settings in asked:
+            points = self._changed(name, **settings)._points(name)
+            shown = {of: settings.get(of) for of in ("batchnorm", "lr", "epsilon")}
+            if (curve := {"method": name, **shown, "points": points}) not in curves:
+                curves.append(curve)
+        return curves
+
+    def _dismantled(self) -> list[str]:
+        return [name for name in forgetting.METHODS if name in self.config.methods]
+
+    def _audited_on(self) -> list[int]:
+        """Numbers of images that the audit sees; of a small D_r, all."""
+        remaining = len(self.outputs("original")["remain_train"].labels)
+        return sorted({min(count, remaining) for count in forgetting.REESTIMATED_ON})
+
+    def _judged(self, name: str, images: int = 0) -> dict[str, Any]:
+        """`accuracy` on the four sets in percent, the `attack`'s summary, and the mean `entropy` of D_f in nats,
+
+        after BatchNorm's statistics were estimated anew on `images` images of D_r; 0 leaves them as they are.
+        """
+        if not images:
+            outputs, scores = self.outputs(name), self.attack(name)
+        else:
+            key = {
+                "of": self._key(name),
+                "forget_class": self.config.forget_class,
+                "images": images,
+                "attack": attacks.SETTINGS,
+            }
+
+            def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+                chosen = self._order("remain_train")[:images].to(self.device)
+                model = forgetting.reestimated(self.model(name), self.split.remain_train.images[chosen], self.precision)
+                tensors = {}
+                for part in SPLITS:
+                    data = getattr(self.split, part)
+                    tensors[f"{part}.logits"] = training.predict(model, data.images, self.precision)
+                    tensors[f"{part}.labels"] = data.labels.cpu()
+                said = {p: Outputs(tensors[f"{p}.logits"].cpu(), tensors[f"{p}.labels"]) for p in SPLITS}
+                return {}, {"judged": self._summary(said, attacks.from_own_outputs(said, self.config.seed))}
+
+            return self.store.get(f"reestimated-{name}", key, make).facts["judged"]
+        return self._summary(outputs, scores)
+
+    def _summary(self, outputs: dict[str, Outputs], scores: attacks.Scores) -> dict[str, Any]:
+        return {
+            "accuracy": {part: measures.accuracy(outputs[part]) for part in SPLITS},
+            "attack": attacks.summary(scores, None, self.config.seed),
+            "entropy": measures.entropy(outputs["forget_train"]).mean().item(),
+        }
+
+    def _points(self, name: str) -> list[dict[str, Any]]:
+        """The points of one curve; see `curves`."""
+        key = {
+            "of": self._key(name),
+            "forget_class": self.config.forget_class,
+            "sample_size": self.config.sample_size,
+            "forgetting": forgetting.SETTINGS,
+        }
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            parts = {part: getattr(self.split, part)[self._sample(part).to(self.device)] for part in SPLITS}
+            chosen = self._order("remain_train")[: forgetting.AUDIT_OF_A_CURVE].to(self.device)
+            remaining = self.split.remain_train.images[chosen]
+
+            def look(model: Classifier) -> dict[str, Any]:
+                both = {"before": model, "after": forgetting.reestimated(model, remaining, self.precision)}
+                return {
+                    when: {
+                        part: measures.accuracy(
+                            Outputs(training.predict(looked, data.images, self.precision), data.labels)
+                        )
+                        for part, data in parts.items()
+                    }
+                    for when, looked in both.items()
+                }
+
+            original = self.model("original")
+            watcher = forgetting.Watcher(original, look)
+            last = METHODS[name](self.task(watcher), **self.config.unlearning[name])
+            return {}, {"points": [look(original), *watcher.seen, look(last)]}
+
+        return self.store.get(f"curve-{name}", key, make).facts["points"]
 
     def _sample(self, part: str) -> Tensor:
         """Which images of a set are looked at one by one: their numbers, drawn at random, int64, on the CPU."""
+        return self._order(part)[: self.config.sample_size]
+
+    def _order(self, part: str) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed)
-        return torch.randperm(len(getattr(self.split, part)), generator=generator)[: self.config.sample_size]
+        return torch.randperm(len(self.outputs("original")[part].labels), generator=generator)
 
     @property
     def _machine(self) -> dict[str, Any]:
@@ -330,7 +518,7 @@ class Experiment:
             "width": config.width,
             "recipe": vars(self.recipe),
             "numerics": training.NUMERICS,
-            "device": self.device.type,
+            "device": self.environment["device"],
         }
         if name == "original":
             return key
@@ -498,8 +686,8 @@ class Experiment:
             "attack_shadow": self._attacked(name, self.attack_shadow) if self.config.shadow_models else None,
             "seconds": {"median": statistics.median(seconds), "runs": seconds},
             "settings": dict(self.config.unlearning[name]) if name != "original" else {},
-            "recording": self._weights(name).facts.get("recording"),
-            "environment": self._weights(name).facts["environment"],
+            "recording": self._said(name).facts.get("recording"),
+            "environment": self._said(name).facts["environment"],
         }
 
     def _attacked(self, name: str, attack: Callable[[str], attacks.Scores]) -> dict[str, Any]:
@@ -519,8 +707,8 @@ class Experiment:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Where this process runs."""
-        return environment(self.device, self.precision)
+        """Where this process runs; of a recorded experiment, where that was run."""
+        return self.record.environment if self.record else environment(self.device, self.precision)
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

@@ -539,6 +539,145 @@ def search_table(neighbours: dict[str, Any]) -> Styler:
 _NOT_SHOWN = ("unlearning", "data_dir", "results_dir")
 
 
+# --- what does the forgetting: the results of `Experiment.parts`, `.audit` and `.curves` ------------------------------
+
+_PART_TITLES = {"statistics": "statistics alone", "weights": "weights alone", "both": "both, as released"}
+
+
+def parts_table(parts: dict[str, Any]) -> Styler:
+    """Accuracies, attack and entropy of each part of each method, between the original and Retrain."""
+    rows = {(METHOD_TITLES[name], "–"): _judged_row(parts[name]) for name in ("original", "retrain") if name in parts}
+    for name, found in parts["methods"].items():
+        for part, entry in found.items():
+            explained = _number(entry["explained"], digits=0)
+            rows[METHOD_TITLES[name], _PART_TITLES[part]] = _judged_row(entry) | {"forgetting explained, %": explained}
+    frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "what may move"])
+    return _table(frame)
+
+
+def _judged_row(entry: dict[str, Any]) -> dict[str, str]:
+    accuracies = {f"{_set_title(part)}, %": _number(entry["accuracy"][part]) for part in SPLITS}
+    return accuracies | {
+        "ASR, %": _between(entry["attack"], "asr", "{:.1f}"),
+        f"entropy of {_set_title('forget_train')}, nats": _number(entry["entropy"]),
+    }
+
+
+def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
+    """What is left of D_f against what is lost on D_rt, epoch by epoch, one line a learning rate.
+
+    `when`: `before` or `after` the statistics were estimated anew. Rows: statistics following or frozen.
+    """
+    methods = list(dict.fromkeys(curve["method"] for curve in curves))
+    modes = {"train": "statistics follow", "frozen": "statistics frozen"}
+    rates = sorted({curve["lr"] for curve in curves})
+    shades = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
+    figure, panels = plt.subplots(
+        2, len(methods), figsize=(8, 5.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    usual = _usual_reach(curves)
+    for row, (mode, title) in zip(panels, modes.items(), strict=True):
+        for axes, method in zip(row, methods, strict=True):
+            for curve in curves:
+                if (curve["method"], curve["batchnorm"]) == (method, mode) and curve["epsilon"] == usual[method]:
+                    start = curve["points"][0][when]["remain_test"]
+                    lost = [start - point[when]["remain_test"] for point in curve["points"]]
+                    left = [point[when]["forget_train"] for point in curve["points"]]
+                    axes.plot(lost, left, "o-", color=shades[curve["lr"]], markersize=3, linewidth=1.2)
+            axes.grid(visible=True)
+        row[0].set_ylabel(f"{title}\nleft of $D_f$, %", fontsize=10)
+    for axes, method in zip(panels[0], methods, strict=True):
+        axes.set_title(METHOD_TITLES[method], fontsize=10)
+    figure.supxlabel("points lost on $D_{rt}$", fontsize=11)
+    handles = [Line2D([], [], color=shades[rate], marker="o", markersize=3, label=f"{rate:g}") for rate in rates]
+    figure.legend(
+        handles=handles, title="learning rate", loc="outside upper center", ncols=len(rates), fontsize=9, frameon=False
+    )
+    return figure
+
+
+def _usual_reach(curves: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+    """By method, the reach with which the learning rates were varied: that of most curves."""
+    methods = {curve["method"] for curve in curves}
+    reaches = {method: [curve["epsilon"] for curve in curves if curve["method"] == method] for method in methods}
+    return {method: max(found, key=found.count) for method, found in reaches.items()}
+
+
+def reach_table(curves: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler:
+    """Boundary Shrink at its own learning rate by the reach of its search: what is left, what is kept."""
+    own = metrics["config"]["unlearning"].get("boundary_shrink", {}).get("lr")
+    rows = {
+        (curve["batchnorm"], f"{curve['epsilon']:g}"): {
+            f"{_set_title(part)}, %": _number(curve["points"][-1]["before"][part]) for part in SPLITS
+        }
+        for curve in sorted(curves, key=lambda curve: (curve["batchnorm"], curve["epsilon"] or 0))
+        if curve["method"] == "boundary_shrink" and curve["lr"] == own
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["batchnorm", "reach"])
+    return _table(frame)
+
+
+def audit_chart(audit: dict[str, Any]) -> Figure:
+    """What each model recognises of D_f, before (hollow) and after (filled) its statistics were estimated anew."""
+    names, shades = list(audit["models"]), ("^", "s", "o")
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(names) + 1.6), layout="constrained")
+    for place, name in enumerate(names):
+        found = audit["models"][name]
+        before = found["before"]["accuracy"]["forget_train"]
+        after = [entry["accuracy"]["forget_train"] for entry in found["after"]]
+        axes.plot([before, after[-1]], [place, place], color=COLOURS[name], linewidth=2, alpha=0.5)
+        axes.plot(before, place, "o", color=COLOURS[name], markerfacecolor="white", markersize=9)
+        for value, marker in zip(after, shades, strict=False):
+            axes.plot(value, place, marker, color=COLOURS[name], markersize=6)
+    axes.set(xlabel="accuracy on $D_f$, %", xlim=(-3, 103), yticks=range(len(names)))
+    axes.set_yticklabels([METHOD_TITLES[name] for name in names])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    handles = [Line2D([], [], color="0.3", marker="o", linestyle="", markerfacecolor="white", label="before")]
+    handles += [
+        Line2D([], [], color="0.3", marker=marker, linestyle="", label=f"{count:,} images")
+        for count, marker in zip(audit["images"], shades, strict=False)
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
+    return figure
+
+
+def audit_table(audit: dict[str, Any]) -> Styler:
+    """Table 1 and the attack, before, and after the statistics were estimated anew on the most images."""
+    rows = {}
+    for name, found in audit["models"].items():
+        row = {}
+        for part in SPLITS:
+            before, after = (entry["accuracy"][part] for entry in (found["before"], found["after"][-1]))
+            row[f"{_set_title(part)}, %"] = _number(before)
+            row[f"{_set_title(part)} after"] = f"<b>{_number(after)}</b>"
+        row["ASR, %"] = _between(found["before"]["attack"], "asr", "{:.1f}")
+        row["ASR after"] = _between(found["after"][-1]["attack"], "asr", "{:.1f}")
+        rows[METHOD_TITLES[name]] = row
+    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+
+
+def survivors_table(found: Sequence[dict[str, Any]]) -> Styler:
+    """The settings that the audit leaves standing: of each method and way with the statistics the cheapest."""
+    cheapest: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in found:
+        cheapest.setdefault((entry["method"], entry["batchnorm"]), entry)
+    rows = {
+        (METHOD_TITLES[method], batchnorm): {
+            "learning rate": f"{entry['lr']:g}",
+            "reach": "–" if entry["epsilon"] is None else f"{entry['epsilon']:g}",
+            "epochs": str(entry["epoch"]),
+            **{f"{_set_title(part)} after, %": _number(entry["accuracy"][part]) for part in SPLITS},
+        }
+        for (method, batchnorm), entry in cheapest.items()
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["method", "batchnorm"])
+    return _table(frame)
+
+
 def provenance(metrics: dict[str, Any]) -> Styler:
     """Everything that decided these numbers: parameters, machine, versions, commit, data."""
     facts = {

@@ -38,10 +38,14 @@ class DamagedArtefactWarning(UserWarning):
 
 
 class Store:
-    """A folder of artefacts. Raises SettingError, which names the `setting`, where the folder cannot be written."""
+    """A folder of artefacts. Raises SettingError, which names the `setting`, where the folder cannot be written.
 
-    def __init__(self, folder: str | os.PathLike, setting: str):
-        self.folder = Path(folder)
+    `beside` is another folder of artefacts, which is read and never written: what is there is not computed.
+    """
+
+    def __init__(self, folder: str | os.PathLike, setting: str, beside: Path | None = None):
+        self.folder, self.beside = Path(folder), beside
+        self.served: set[Path] = set()  # what was asked for, for those who keep a copy
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -54,8 +58,10 @@ class Store:
     ) -> Artefact:
         """The artefact of this kind and key; `make` computes its tensors and facts where it is not stored yet."""
         path = self.path(kind, key)
-        with contextlib.suppress(ValueError):  # absent or damaged: looked at again once nobody else can
-            return read(path, key)
+        self.served.add(path)
+        for known in (path, *([self.beside / path.name] if self.beside else [])):
+            with contextlib.suppress(ValueError):  # absent or damaged: looked at again once nobody else can
+                return read(known, key)
         with FileLock(self.folder / ".locks" / f"{path.stem}.lock"):
             if (found := self._read(path, key)) is None:  # another process may have made it while this one waited
                 tensors, facts = make()
@@ -105,17 +111,23 @@ def write(path: Path, key: Mapping[str, Any], tensors: Mapping[str, Tensor], fac
 
 def read(path: Path, key: Mapping[str, Any]) -> Artefact:
     """Read the artefact at `path`; ValueError where it is damaged or was made by another key."""
+    found, artefact = read_any(path)
+    if found != json.loads(json.dumps(key)):
+        raise ValueError("was not made by the settings that its name stands for")
+    return artefact
+
+
+def read_any(path: Path) -> tuple[dict[str, Any], Artefact]:
+    """Read the artefact at `path`, and the key that made it; ValueError where it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"is damaged ({error})") from error
-    if header.get("key") != json.dumps(key, sort_keys=True):
-        raise ValueError("was not made by the settings that its name stands for")
     if header.get("checksum") != _checksum(tensors, header.get("facts", "")):
         raise ValueError("is damaged (its checksum differs)")
-    return Artefact(tensors, json.loads(header["facts"]))
+    return json.loads(header.get("key", "null")), Artefact(tensors, json.loads(header["facts"]))
 
 
 def write_json(path: Path, content: Any) -> None:

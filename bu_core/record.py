@@ -1,0 +1,140 @@
+"""Recorded runs: what the notebooks need of an experiment, small enough for the repository and without an image.
+
+`publish` leaves a run under `book/results/<name>/`; `Record.find` gives the run that was recorded with a config's very
+settings. An experiment with a record shows it without the data.
+
+- `record.json`: settings, data set (names, sizes, fingerprint), machine, and the command.
+- `store/`: the artefacts that the chapters ask for, under the names that the store gave them. Logits are float16, which
+  keeps three decimal digits, and labels uint8. Of the weights there are the original's and Retrain's.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .config import Config
+from .data import Dataset, LabelledImages
+from .store import read_any, write, write_json
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+ROOT = Path(__file__).resolve().parent.parent / "book" / "results"
+LIMIT = 25_000_000  # bytes of one record
+
+# Settings that say where and on what a run is made, and not which run it is.
+ELSEWHERE = ("data_dir", "device", "precision", "results_dir")
+
+# What a reader's machine makes of the rest in seconds, or, like the weights of most models, nobody asks for.
+_LEFT_OUT = ("attack-", "attack_shadow-", "recording-", "shadow-")
+_WEIGHTS_KEPT = ("original", "retrain")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A recorded run in `folder`."""
+
+    folder: Path
+
+    @classmethod
+    def find(cls, config: Config) -> "Record | None":
+        """The run that was recorded with these settings; None where there is none, or where `data_dir` is given."""
+        if config.data_dir is not None:
+            return None
+        for path in sorted(ROOT.glob("*/record.json")):
+            record = cls(path.parent)
+            if _which(Config.from_mapping(record._content["config"])) == _which(config):
+                return record
+        return None
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @cached_property
+    def _content(self) -> dict[str, Any]:
+        return json.loads((self.folder / "record.json").read_text())
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """The machine that the run was made on, as `experiment.environment` says."""
+        return self._content["environment"]
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set as far as it is known without its images: both sides are empty."""
+        facts = self._content["dataset"]
+        nothing = LabelledImages(torch.empty(0, *facts["shape"], dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
+        classes = tuple(facts["classes"])
+        return Dataset(facts["name"], facts["origin"], classes, nothing, nothing, facts["fingerprint"])
+
+
+def recorded() -> list[str]:
+    """The names of the recorded runs: those of their profiles."""
+    return sorted(path.parent.name for path in ROOT.glob("*/record.json"))
+
+
+def publish(experiment: "Experiment", name: str, command: str) -> Path:
+    """Compute all that the chapters need and keep it under `book/results/<name>/`; returns that folder.
+
+    A record of that name is replaced, once everything is computed. Raises ValueError where it would exceed LIMIT.
+    """
+    experiment.store.served.clear()
+    experiment.metrics()
+    experiment.measured()
+    for model in _WEIGHTS_KEPT:
+        if model in experiment.names:
+            experiment.model(model)
+    weights = {path.name for path in experiment.store.served if path.name.split("-")[0] in experiment.names}
+    kept = [
+        path
+        for path in sorted(experiment.store.served)
+        if not path.name.startswith(_LEFT_OUT)
+        and (path.name not in weights or path.name.split("-")[0] in _WEIGHTS_KEPT)
+    ]
+    folder, beside = ROOT / name, ROOT / f".{name}"
+    shutil.rmtree(beside, ignore_errors=True)
+    (beside / "store").mkdir(parents=True)
+    for path in kept:
+        key, artefact = read_any(path)
+        write(beside / "store" / path.name, key, _narrowed(artefact.tensors), artefact.facts)
+    dataset = experiment.dataset
+    config = {field: value for field, value in experiment.config.as_dict().items() if field not in ELSEWHERE}
+    write_json(
+        beside / "record.json",
+        {
+            "config": config,
+            "dataset": {
+                "name": dataset.name,
+                "origin": dataset.origin,
+                "classes": list(dataset.classes),
+                "shape": list(dataset.train.images.shape[1:]),
+                "fingerprint": dataset.fingerprint,
+            },
+            "environment": experiment.environment,
+            "command": command,
+        },
+    )
+    size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
+    if size > LIMIT:
+        raise ValueError(f"the record of {name} would take {size:,} bytes, and {LIMIT:,} are allowed")
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+    return folder
+
+
+def _which(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in config.as_dict().items() if name not in ELSEWHERE}
+
+
+def _narrowed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    narrow = {}
+    for name, tensor in tensors.items():
+        kind = name.rsplit(".", 1)[-1]
+        narrow[name] = tensor.to({"logits": torch.float16, "labels": torch.uint8}.get(kind, tensor.dtype))
+    return narrow
