@@ -30,9 +30,10 @@ class Config:
     the recipe of the original and of Retrain. methods: which to run, in the order of the tables; `unlearning` holds
     their settings where these differ from the defaults. shadow_models: how many the second membership attack learns
     from, each trained on one half of D_r; 0 leaves that attack out. timing_runs: rounds in which the methods are timed
-    against each other. sample_size: how many images of a set, at the most, are looked at one by one: by Grad-CAM, in
-    the map of the decision space, in the comparison of searches. device, precision: `auto` takes the best that is
-    there. results_dir: where everything is kept. Raises SettingError for a setting that cannot be.
+    against each other. control: a model without running statistics, on which what does the forgetting is looked at once
+    more; None leaves that out. sample_size: how many images of a set, at the most, are looked at one by one: by
+    Grad-CAM, in the map of the decision space, in the comparison of searches. device, precision: `auto` takes the best
+    that is there. results_dir: where everything is kept. Raises SettingError for a setting that cannot be.
     """
 
     dataset: str = "digits"
@@ -49,6 +50,7 @@ class Config:
     unlearning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shadow_models: Annotated[int, Range(0, 64)] = 0
     timing_runs: Annotated[int, Range(1)] = 5
+    control: str | None = None
     sample_size: Annotated[int, Range(50)] = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -60,6 +62,8 @@ class Config:
             self._set(name, checked(name, getattr(self, name), hints[name]))
         one_of("dataset", self.dataset, DATASETS)
         one_of("model", self.model, MODELS)
+        if self.control is not None:
+            one_of("control", self.control, MODELS)
         self._set("forget_class", class_index(self.forget_class, DATASETS[self.dataset].classes, self.dataset))
         self._set("methods", _method_names(self.methods))
         if not isinstance(self.unlearning, Mapping):

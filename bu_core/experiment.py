@@ -25,7 +25,7 @@ from torch import Tensor
 
 from . import attacks, attention, decision_space, forgetting, measures, models, neighbours, timing, training
 from .config import Config
-from .data import SPLITS, Dataset, ForgetSplit, load, pixels, split
+from .data import SPLITS, Dataset, ForgetSplit, LabelledImages, load, pixels, split
 from .measures import Outputs
 from .models import Classifier
 from .record import Record
@@ -89,9 +89,13 @@ class Experiment:
         """The original or an unlearned model, on the device and in evaluation mode."""
         if name not in self._models:
             model = self._initial()
-            model.load_state_dict(self._weights(name).tensors)
+            model.load_state_dict(self.weights(name).tensors)
             self._models[name] = model.eval()
         return self._models[name]
+
+    def weights(self, name: str) -> Artefact:
+        """A model's state_dict, and as facts `environment`, `seconds` and, of Amnesiac, `recording`."""
+        return self._fitted(name, self._key(name), lambda partial: self._make(name, partial))
 
     def seconds(self, name: str) -> list[float]:
         """How long it took to make a model, for each time that this was measured; evaluation is left out."""
@@ -99,7 +103,6 @@ class Experiment:
 
     def outputs(self, name: str) -> dict[str, Outputs]:
         """What a model says of each of the four sets, on the CPU."""
-
         stored = self._said(name).tensors
         # A record keeps them in less space than the store does.
         return {part: Outputs(stored[f"{part}.logits"].float(), stored[f"{part}.labels"].long()) for part in SPLITS}
@@ -108,16 +111,19 @@ class Experiment:
         """The outputs of a model, and as their facts those of its making: a record keeps few weights."""
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            model = self.model(name)
-            tensors = {}
-            for part in SPLITS:
-                data = getattr(self.split, part)
-                tensors[f"{part}.logits"] = training.predict(model, data.images, self.precision)
-                tensors[f"{part}.labels"] = data.labels
-            return tensors, self._weights(name).facts
+            said = self._answers(self.model(name))
+            tensors = {f"{part}.{of}": t for part, outputs in said.items() for of, t in outputs._asdict().items()}
+            return tensors, self.weights(name).facts
 
         key = {"of": self._key(name), "forget_class": self.config.forget_class}
         return self.store.get(f"said-{name}", key, make)
+
+    def _answers(self, model: Classifier) -> dict[str, Outputs]:
+        sets = {part: getattr(self.split, part) for part in SPLITS}
+        return {
+            part: Outputs(training.predict(model, data.images, self.precision).cpu(), data.labels.cpu())
+            for part, data in sets.items()
+        }
 
     def attack(self, name: str) -> attacks.Scores:
         """The membership attack that learns from the model's own outputs, on that model."""
@@ -172,6 +178,8 @@ class Experiment:
             "parts": self.parts(),
             "audit": self.audit(),
             "curves": self.curves(),
+            "variants": self.variants(),
+            "control": self.control(),
         }
 
     def attention(self) -> dict[str, Any]:
@@ -412,6 +420,31 @@ class Experiment:
                 curves.append(curve)
         return curves
 
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """Where the released code differs from the paper's text: `forgetting.VARIANTS`, by method and title.
+
+        Each: as `_judged` says.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for name, variants in forgetting.VARIANTS.items():
+            for title, variant in variants.items() if name in self.config.methods else ():
+                changed = self._changed(name, **forgetting.varied(self.config.unlearning[name], variant))
+                found.setdefault(name, {})[title] = changed._judged(name)
+        return found
+
+    def control(self) -> dict[str, Any] | None:
+        """The same methods on a model without running statistics, `config.control`; None where that names none.
+
+        `model`: its name; `models.<name>`, for the original and each method taken apart: as `_judged` says.
+        """
+        if self.config.control is None:
+            return None
+        changed = copy.copy(self)
+        changed.config = replace(self.config, model=self.config.control)
+        changed._models, changed._recordings = {}, {}
+        names = ("original", *self._dismantled())
+        return {"model": self.config.control, "models": {name: changed._judged(name) for name in names}}
+
     def _dismantled(self) -> list[str]:
         return [name for name in forgetting.METHODS if name in self.config.methods]
 
@@ -421,40 +454,34 @@ class Experiment:
         return sorted({min(count, remaining) for count in forgetting.REESTIMATED_ON})
 
     def _judged(self, name: str, images: int = 0) -> dict[str, Any]:
-        """`accuracy` on the four sets in percent, the `attack`'s summary, and the mean `entropy` of D_f in nats,
+        """`accuracy` on the four sets in percent, the `attack`'s summary, the mean `entropy` of D_f in nats, and the
+        median `seconds` that the model took to make,
 
         after BatchNorm's statistics were estimated anew on `images` images of D_r; 0 leaves them as they are.
         """
-        if not images:
-            outputs, scores = self.outputs(name), self.attack(name)
-        else:
-            key = {
-                "of": self._key(name),
-                "forget_class": self.config.forget_class,
-                "images": images,
-                "attack": attacks.SETTINGS,
+        key = {
+            "of": self._key(name),
+            "forget_class": self.config.forget_class,
+            "images": images,
+            "attack": attacks.SETTINGS,
+        }
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            if images:
+                chosen = self._order("remain_train")[:images].to(self.device)
+                given = self.split.remain_train.images[chosen]
+                said = self._answers(forgetting.reestimated(self.model(name), given, self.precision))
+            else:
+                said = self.outputs(name)
+            scores = attacks.from_own_outputs(said, self.config.seed)
+            return {}, {
+                "accuracy": {part: measures.accuracy(outputs) for part, outputs in said.items()},
+                "attack": attacks.summary(scores, None, self.config.seed),
+                "entropy": measures.entropy(said["forget_train"]).mean().item(),
+                "seconds": statistics.median(self.seconds(name)),
             }
 
-            def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-                chosen = self._order("remain_train")[:images].to(self.device)
-                model = forgetting.reestimated(self.model(name), self.split.remain_train.images[chosen], self.precision)
-                tensors = {}
-                for part in SPLITS:
-                    data = getattr(self.split, part)
-                    tensors[f"{part}.logits"] = training.predict(model, data.images, self.precision)
-                    tensors[f"{part}.labels"] = data.labels.cpu()
-                said = {p: Outputs(tensors[f"{p}.logits"].cpu(), tensors[f"{p}.labels"]) for p in SPLITS}
-                return {}, {"judged": self._summary(said, attacks.from_own_outputs(said, self.config.seed))}
-
-            return self.store.get(f"reestimated-{name}", key, make).facts["judged"]
-        return self._summary(outputs, scores)
-
-    def _summary(self, outputs: dict[str, Outputs], scores: attacks.Scores) -> dict[str, Any]:
-        return {
-            "accuracy": {part: measures.accuracy(outputs[part]) for part in SPLITS},
-            "attack": attacks.summary(scores, None, self.config.seed),
-            "entropy": measures.entropy(outputs["forget_train"]).mean().item(),
-        }
+        return copy.deepcopy(self.store.get(f"judged-{name}", key, make).facts)
 
     def _points(self, name: str) -> list[dict[str, Any]]:
         """The points of one curve; see `curves`."""
@@ -470,16 +497,13 @@ class Experiment:
             chosen = self._order("remain_train")[: forgetting.AUDIT_OF_A_CURVE].to(self.device)
             remaining = self.split.remain_train.images[chosen]
 
+            def right(model: Classifier, data: LabelledImages) -> float:
+                return measures.accuracy(Outputs(training.predict(model, data.images, self.precision), data.labels))
+
             def look(model: Classifier) -> dict[str, Any]:
                 both = {"before": model, "after": forgetting.reestimated(model, remaining, self.precision)}
                 return {
-                    when: {
-                        part: measures.accuracy(
-                            Outputs(training.predict(looked, data.images, self.precision), data.labels)
-                        )
-                        for part, data in parts.items()
-                    }
-                    for when, looked in both.items()
+                    when: {part: right(looked, data) for part, data in parts.items()} for when, looked in both.items()
                 }
 
             original = self.model("original")
@@ -527,9 +551,6 @@ class Experiment:
             "settings": dict(config.unlearning[name]),
             "forget_class": config.forget_class,
         }
-
-    def _weights(self, name: str) -> Artefact:
-        return self._fitted(name, self._key(name), lambda partial: self._make(name, partial))
 
     def _fitted(
         self,

@@ -23,7 +23,7 @@ from pandas.io.formats.style import Styler
 from .claims import Judgement
 from .data import SPLITS
 from .measures import entropy_bins
-from .published import METHOD_TITLES, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
+from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
 
 
 class _Colours(dict[str, str]):
@@ -617,6 +617,29 @@ def reach_table(curves: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> St
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["batchnorm", "reach"])
     return _table(frame)
+
+
+def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
+    """The variants of the released code, with what a log beside that code says of them."""
+    rows = {}
+    for name, found in variants.items():
+        for title, entry in found.items():
+            logged = RELEASED_LOG.get(title) if name == "boundary_shrink" else None
+            rows[METHOD_TITLES[name], title] = {
+                **{f"{_set_title(part)}, %": _number(entry["accuracy"][part]) for part in SPLITS},
+                "seconds": _number(entry["seconds"], digits=1),
+                "logged " + _set_title("forget_test"): _number(logged.forget_test if logged else None),
+                "logged " + _set_title("remain_test"): _number(logged.remain_test if logged else None),
+            }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["method", "variant"])
+    return _table(frame)
+
+
+def control_table(control: dict[str, Any]) -> Styler:
+    """The methods on the model without running statistics."""
+    rows = {METHOD_TITLES[name]: _judged_row(entry) for name, entry in control["models"].items()}
+    return _table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def audit_chart(audit: dict[str, Any]) -> Figure:

@@ -29,13 +29,23 @@ AUDIT_OF_A_CURVE = 1000
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 EPSILONS = (0.03, 0.1, 0.25)  # 0.1 is what the released code states, 0.25 what its images are really moved by
 
+# Where the code that the paper's authors released differs from the paper's text, setting by setting; and which entry of
+# that code's log (`published.RELEASED_LOG`) a variant belongs to.
+_RELEASED = {"epsilon": 0.25}
+_PGD = _RELEASED | {"search": "pgd"}
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "boundary_shrink": {
+        "as the text has it": {},
+        "images moved by 0.25": _RELEASED,
+        "FGSM, reweighting": _RELEASED | {"reweighting": True},
+        "PGD, reweighting": _PGD | {"reweighting": True},
+        "PGD, curvature": _PGD | {"curvature": 0.35},
+    },
+    "boundary_expanding": {"as the text has it": {}, "a tenth of the learning rate": {"lr": 0.1}},
+}
+
 # All that decides what is found here beside the models; stored results are found by it.
 SETTINGS = {"re-estimated on": REESTIMATED_ON, "curve's audit": AUDIT_OF_A_CURVE}
-
-
-def has_statistics(model: nn.Module) -> bool:
-    """Whether a model has running statistics that can drift."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
 @torch.no_grad()
@@ -56,6 +66,11 @@ def reestimated(model: Classifier, images: Tensor, precision: Precision, batch_s
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     return model.eval()
+
+
+def varied(own: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's own settings, changed to a variant; a variant's learning rate is a share of the method's own."""
+    return {**own, **variant, "lr": own["lr"] * variant.get("lr", 1)}
 
 
 class Watcher:

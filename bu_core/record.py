@@ -30,9 +30,7 @@ LIMIT = 25_000_000  # bytes of one record
 # Settings that say where and on what a run is made, and not which run it is.
 ELSEWHERE = ("data_dir", "device", "precision", "results_dir")
 
-# What a reader's machine makes of the rest in seconds, or, like the weights of most models, nobody asks for.
-_LEFT_OUT = ("attack-", "attack_shadow-", "recording-", "shadow-")
-_WEIGHTS_KEPT = ("original", "retrain")
+_WEIGHTS_KEPT = ("original", "retrain")  # nothing asks for them; they are there to be used
 
 
 @dataclass(frozen=True)
@@ -84,19 +82,14 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
 
     A record of that name is replaced, once everything is computed. Raises ValueError where it would exceed LIMIT.
     """
-    experiment.store.served.clear()
-    experiment.metrics()
-    experiment.measured()
+    for _ in range(2):  # the second time all is there, and what is served is what a reader's machine will ask for
+        experiment.store.served.clear()
+        experiment.metrics()
+        experiment.measured()
     for model in _WEIGHTS_KEPT:
         if model in experiment.names:
-            experiment.model(model)
-    weights = {path.name for path in experiment.store.served if path.name.split("-")[0] in experiment.names}
-    kept = [
-        path
-        for path in sorted(experiment.store.served)
-        if not path.name.startswith(_LEFT_OUT)
-        and (path.name not in weights or path.name.split("-")[0] in _WEIGHTS_KEPT)
-    ]
+            experiment.weights(model)
+    kept = sorted(experiment.store.served)
     folder, beside = ROOT / name, ROOT / f".{name}"
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "store").mkdir(parents=True)

@@ -157,12 +157,16 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """`auto` takes bfloat16 where the hardware multiplies in it, and float32 elsewhere."""
+    """`auto` takes bfloat16 where it is faster: on a GPU that multiplies in it, and on a CPU with matrix tiles (AMX).
+
+    A CPU that has AVX512-BF16 alone took 1.1 to 1.2 times as long for a training step of the half-width All-CNN in
+    bfloat16 as in float32 (batches of 64, one and two threads, torch 2.13).
+    """
     if precision != "auto":
         return precision
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
 
 
 def synchronise(device: torch.device) -> None:

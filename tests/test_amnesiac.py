@@ -232,5 +232,5 @@ def test_the_recording_is_no_part_of_the_methods_time(tmp_path: Path, monkeypatc
     Experiment(config(tmp_path, methods=[])).model("original")
     experiment = Experiment(config(tmp_path, methods=["amnesiac"], unlearning={"amnesiac": {"epochs": 0}}))
     experiment.model("amnesiac")
-    training = experiment._weights("amnesiac").facts["recording"]["training_seconds"]
+    training = experiment.weights("amnesiac").facts["recording"]["training_seconds"]
     assert experiment.seconds("amnesiac")[0] < training

@@ -76,7 +76,7 @@ def fisher_diagonal(
 
     A batch goes forward once and backward once for each label, down to the outputs of the layers only; what an image
     adds to the gradient of a weight is then a product of its layer's input and output gradient. Raises TypeError for a
-    layer of another kind than convolution, linear and BatchNorm.
+    layer of another kind than convolution, linear, BatchNorm and GroupNorm.
     """
     model = copy.deepcopy(model).eval()
     layers = {name: layer for name, layer in model.named_modules() if list(layer.parameters(recurse=False))}
@@ -103,7 +103,7 @@ def fisher_diagonal(
             gradients = torch.autograd.grad(target, outputs, retain_graph=target is not targets[-1])
             for name, gradient in zip(seen, gradients, strict=True):
                 gradient = gradient.reshape(*gradient.shape[:2], -1)  # (B, channels, positions)
-                if isinstance(layers[name], nn.BatchNorm2d):
+                if isinstance(layers[name], nn.BatchNorm2d | nn.GroupNorm):
                     weight = (gradient * inputs[name]).float().sum(2)
                 else:
                     weight = (gradient @ inputs[name]).float()
@@ -115,7 +115,8 @@ def fisher_diagonal(
 def _as_factor(layer: nn.Module, given: Tensor, dtype: torch.dtype) -> Tensor:
     """A layer's input as the factor that, with the gradient of its output, gives the gradient of its weight.
 
-    Convolution: (B, positions, inputs of a filter); linear layer: (B, 1, inputs); BatchNorm: (B, channels, positions).
+    Convolution: (B, positions, inputs of a filter); linear layer: (B, 1, inputs); BatchNorm and GroupNorm:
+    (B, channels, positions).
     """
     if isinstance(layer, nn.Conv2d):
         columns = F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
@@ -125,4 +126,6 @@ def _as_factor(layer: nn.Module, given: Tensor, dtype: torch.dtype) -> Tensor:
     if isinstance(layer, nn.BatchNorm2d):
         mean, variance = layer.running_mean[:, None, None], layer.running_var[:, None, None]
         return ((given - mean) / (variance + layer.eps).sqrt()).flatten(2)
+    if isinstance(layer, nn.GroupNorm):
+        return F.group_norm(given, layer.num_groups, eps=layer.eps).flatten(2)
     raise TypeError(f"fisher: knows no per-sample gradient of {type(layer).__name__}")
