@@ -7,7 +7,7 @@ from typing import Any
 import click
 import yaml
 
-from . import config, record
+from . import config, record, settings
 from .book import BuildError
 from .data import DATASETS
 from .experiment import Experiment
@@ -69,11 +69,15 @@ def run(profile: str, overrides: dict[str, Any]) -> None:
 @_profile
 @_parameters
 def reference(profile: str, overrides: dict[str, Any]) -> None:
-    """Compute all that the chapters show and keep it under book/results. Goes on where it was stopped."""
+    """Compute all that the chapters show and keep it under book/results. Goes on where it was stopped.
+
+    A record is that of its profile, so -p takes nothing but data_dir, device, precision and results_dir.
+    """
+    settings.one_of("profile", profile, config.profiles())
+    for name in overrides:
+        settings.one_of("-p", name, record.ELSEWHERE)
     experiment = Experiment(config.Config.from_profile(profile, **overrides), click.echo, record=None)
-    given = "".join(f" -p {name} {value}" for name, value in overrides.items() if name not in record.ELSEWHERE)
-    name = Path(profile).stem
-    click.echo(f"recorded: {record.publish(experiment, name, f'python -m bu_core reference {name}{given}')}")
+    click.echo(f"recorded: {record.publish(experiment, profile, f'make reference PROFILE={profile}')}")
 
 
 @main.command()

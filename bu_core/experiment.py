@@ -52,16 +52,15 @@ class Experiment:
         self.config = config
         self.say = say
         self.record = Record.find(config) if record == "find" else record
-        self.folder = Path(config.results_dir)
-        beside = self.record.store if self.record else None
-        self.store = Store(self.folder / "store", f"results_dir={config.results_dir!r}", beside)
         if self.record:
             self.device, self.precision = torch.device("cpu"), self.record.environment["precision"]
-            self.dataset: Dataset = self.record.dataset
         else:
             self.device = training.resolve_device(config.device)
             self.precision = training.resolve_precision(config.precision, self.device)
-            self.dataset = load(config.dataset, config.data_dir)
+        self.folder = Path(config.results_dir)
+        beside = self.record.store if self.record else None
+        self.store = Store(self.folder / "store", f"results_dir={config.results_dir!r}", beside)
+        self.dataset: Dataset = self.record.dataset if self.record else load(config.dataset, config.data_dir)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )

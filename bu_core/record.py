@@ -19,6 +19,7 @@ import torch
 
 from .config import Config
 from .data import Dataset, LabelledImages
+from .settings import SettingError
 from .store import read_any, write, write_json
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def recorded() -> list[str]:
 def publish(experiment: "Experiment", name: str, command: str) -> Path:
     """Compute all that the chapters need and keep it under `book/results/<name>/`; returns that folder.
 
-    A record of that name is replaced, once everything is computed. Raises ValueError where it would exceed LIMIT.
+    A record of that name is replaced, once everything is computed. Raises SettingError where it would exceed LIMIT.
     """
     for _ in range(2):  # the second time all is there, and what is served is what a reader's machine will ask for
         experiment.store.served.clear()
@@ -115,7 +116,8 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
     )
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if size > LIMIT:
-        raise ValueError(f"the record of {name} would take {size:,} bytes, and {LIMIT:,} are allowed")
+        shutil.rmtree(beside)
+        raise SettingError(f"sample_size={config['sample_size']}: the record takes {size:,} bytes; allowed: {LIMIT:,}")
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     return folder

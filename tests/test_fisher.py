@@ -20,10 +20,10 @@ from .helpers import same_state
 fisher = METHODS["fisher"]
 
 
-@pytest.fixture(scope="module")
-def model() -> Classifier:
+@pytest.fixture(scope="module", params=[("allcnn", 0.05), ("allcnn_groupnorm", 0.1)])
+def model(request: pytest.FixtureRequest) -> Classifier:
     """Untrained, so that no class is certain; with statistics that evaluation mode does not take for those at rest."""
-    model = build("allcnn", 2, 4, 0.05, seed=0)
+    model = build(request.param[0], 2, 4, request.param[1], seed=0)
     generator = torch.Generator().manual_seed(1)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
