@@ -300,6 +300,20 @@ def timing_table(timing: dict[str, Any], dataset: str) -> Styler:
     return _table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
+def floor_table(timing: dict[str, Any]) -> Styler:
+    """How far each method is above the time that its operations would take at the machine's peak."""
+    rows = {
+        METHOD_TITLES[name]: {
+            "operations, 10⁹": f"{result['operations'] / 1e9:,.3g}",
+            "floor, s": _seconds(result["floor"]),
+            "seconds": _seconds(result["seconds"]["median"]),
+            "above the floor, times": f"{result['seconds']['median'] / result['floor']:.1f}",
+        }
+        for name, result in _by_time(timing).items()
+    }
+    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+
+
 def _by_time(timing: dict[str, Any]) -> dict[str, Any]:
     """The timed methods, the longest first."""
     return dict(sorted(timing["methods"].items(), key=lambda entry: -entry[1]["seconds"]["median"]))

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from .data import LabelledImages
 from .models import Classifier
-from .training import Stopwatch
+from .training import Precision, Stopwatch
 from .unlearning import METHODS, UnlearningTask
 
 RUN_SECONDS = 1.0
@@ -35,6 +37,9 @@ EPOCHS = (1, 2, 4, 8)
 WIDTHS = (0.125, 0.25, 0.5, 1.0)
 GROWTH_RUNS = 3  # a slope rests on four sizes, so each of them needs fewer rounds
 
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}  # of the square matrices whose product shows what the machine can do
+PEAK_RUNS = 5
+
 # All that decides what is timed beside the methods and their data; a stored timing is found by it.
 SETTINGS = {
     "run seconds": RUN_SECONDS,
@@ -42,6 +47,7 @@ SETTINGS = {
     "batches": BATCHES,
     "epochs": EPOCHS,
     "widths": WIDTHS,
+    "peak size": PEAK_SIZE,
 }
 
 Methods = Mapping[str, Mapping[str, Any]]  # the settings of each method, by name
@@ -86,7 +92,9 @@ def measure(
     - `runs`: how many rounds were timed.
     - `methods.<name>`: `seconds` with `median`, `low`, `high` and `runs`, for the whole data; `share`, the part of the
       data that each run went through; `speed_up`, Retrain's time over this one's; `whole`, the seconds of one run on
-      the whole data, for Retrain where it is short enough, else None.
+      the whole data, for Retrain where it is short enough, else None; `operations`, additions and multiplications of
+      its convolutions and matrix products, for the whole data, and `floor`, the seconds they would take at the peak.
+    - `peak`: operations per second of a large matrix product here, see there.
     - `search`, None unless both boundary methods are timed: `seconds` of Boundary Shrink's search for labels alone and
       the `share` it went through; `of_shrink`, what part of Boundary Shrink it is, in percent; Boundary Shrink's time
       over Boundary Expanding's, `shrink_over_expanding`, and the same if it searched anew `in_every_epoch`.
@@ -101,7 +109,11 @@ def measure(
         {name: _work(method, portions[name].task, settings) for name, (method, settings) in works.items()}, runs
     )
     times = {name: taken / portions[name].share for name, taken in times.items()}
+    top = peak(task.split.forget_train.images.device, task.recipe.precision)
     found = {name: {"seconds": _spread(times[name]), "share": portions[name].share} for name in works}
+    for name, (method, settings) in works.items():
+        count = operations(method, portion(task, method, settings, 1), settings)
+        found[name] |= {"operations": count, "floor": count / top}
     for name, result in found.items():
         result["speed_up"] = _ratio(times["retrain"], times[name])
         result["whole"] = None
@@ -113,7 +125,48 @@ def measure(
         shares = _search(times, methods["boundary_shrink"]["epochs"])
         search = {"seconds": alone["seconds"], "share": alone["share"]} | shares
     growing = {name: settings for name, settings in methods.items() if name in GROWING}
-    return {"runs": runs, "methods": found, "search": search, "growth": growth(task, growing, runs, initial)}
+    growths = growth(task, growing, runs, initial)
+    return {"runs": runs, "methods": found, "search": search, "peak": top, "growth": growths}
+
+
+def operations(method: str, part: Portion, settings: Mapping[str, Any]) -> float:
+    """Additions and multiplications of a method on the whole data, counted on a part of it.
+
+    Those of convolutions and matrix products, forward and backward: all others together are few beside them.
+    """
+    with _Counter() as counter:
+        METHODS[method](part.task, **settings)
+    return counter.total / part.share
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up what torch's table of formulas says of each operation.
+
+    torch's own FlopCounterMode hooks every module as well, and fails where a gradient is taken of the images.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if formula := flop_registry.get(function._overloadpacket):
+            self.total += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def peak(device: torch.device, precision: Precision) -> float:
+    """Operations per second of the product of two large square matrices: the fastest of PEAK_RUNS."""
+    size = PEAK_SIZE[device.type]
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    one, other = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    taken = []
+    for _ in range(PEAK_RUNS + 1):
+        with Stopwatch(device) as watch:
+            one @ other
+        taken.append(watch.seconds)
+    return 2 * size**3 / min(taken[1:])
 
 
 def affordable(task: UnlearningTask, method: str, settings: Mapping[str, Any]) -> Portion:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bu_core import timing
 from bu_core.models import Classifier, build
@@ -120,6 +121,38 @@ def test_a_machine_that_slows_down_does_not_change_the_ratios(task: UnlearningTa
     runs = {name: result["seconds"]["runs"] for name, result in found.items()}
     assert runs["retrain"] == pytest.approx([0.24 * 1.5**number for number in (1, 2, 3)])
     assert found["finetune"]["speed_up"] == pytest.approx(2)
+
+
+def test_the_operations_are_those_of_the_layers(task: UnlearningTask):
+    """Forward, and backward to weights and inputs, but not to the images: two operations a product, image by image."""
+    model, size = task.original, 8
+    products = []
+    for block in list(model.body)[:8]:
+        convolution = block[0]
+        size = (size - 1) // convolution.stride[0] + 1
+        products.append(convolution.weight.numel() * size**2)
+    products.append(model.classifier.weight.numel())
+    each = 2 * (3 * sum(products) - products[0])
+    whole = portion(task, "finetune", {"epochs": 3}, 100)
+    assert timing.operations("finetune", whole, {"epochs": 3, "lr": 0.1}) == 60 * 3 * each
+    part = portion(task, "finetune", {"epochs": 3}, 1)
+    assert part.share < 1
+    assert timing.operations("finetune", part, {"epochs": 3, "lr": 0.1}) == pytest.approx(60 * 3 * each)
+
+
+def test_the_floor_is_the_operations_at_the_peak(task: UnlearningTask, monkeypatch):
+    monkeypatch.setattr(timing, "seconds", PlantedMachine())
+    monkeypatch.setattr(timing, "peak", lambda *_: 1e9)
+    found = measure(task, settings("retrain", "boundary_shrink"), 1, initial)
+    assert found["peak"] == 1e9
+    for result in found["methods"].values():
+        assert result["floor"] == pytest.approx(result["operations"] / 1e9)
+        assert result["operations"] > 0
+
+
+def test_a_product_of_matrices_is_no_faster_than_the_peak(monkeypatch):
+    monkeypatch.setattr(timing, "PEAK_SIZE", {"cpu": 256})
+    assert timing.peak(torch.device("cpu"), "fp32") > 1e8
 
 
 def test_growth_finds_the_planted_slopes(task: UnlearningTask, monkeypatch):
