@@ -1,7 +1,9 @@
 """Speed as ratios, measured side by side in one run: this package against plain code written from the paper's text.
 
 The plain code is what a careful reader of sections 4 and 5.1 would write: a DataLoader, float32, cross samples
-computed anew in every epoch. Images are random and of CIFAR-10's shape, since speed does not depend on what they show.
+computed anew in every epoch, and for Fisher's information one image, one label and one backward pass at a time. Of the
+attack it is the collecting of posteriors that is compared: the classifier is scikit-learn's on both sides. Images are
+random and of CIFAR-10's shape, since speed does not depend on what they show.
 Each pair is run in turn, after a warm-up, synchronised, several times; the table gives medians.
 """
 
@@ -18,16 +20,20 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from . import models
-from .data import ForgetSplit, LabelledImages, pixels
+from .attacks import from_own_outputs
+from .data import SPLITS, ForgetSplit, LabelledImages, pixels
 from .experiment import environment
+from .measures import Outputs
 from .store import write_json
-from .training import Recipe, Stopwatch, fit, resolve_device, resolve_precision
+from .training import Recipe, Stopwatch, fit, predict, resolve_device, resolve_precision
 from .unlearning import UnlearningTask
 from .unlearning.boundary_expanding import boundary_expanding
 from .unlearning.boundary_shrink import boundary_shrink
+from .unlearning.fisher import fisher_diagonal
 
 FORGET = 512  # images of the forgetting class: 8 steps an epoch, where CIFAR-10 has 79; a ratio does not depend on it
 EPOCHS = 10  # the paper's; the search for labels weighs the less, the more epochs follow it
+FISHER = 16  # images; its time grows with their number, on both sides
 REPEATS = 5
 WIDTH = 0.5
 
@@ -47,6 +53,11 @@ def bench(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
             lambda: boundary_shrink(task, epochs=EPOCHS),
             lambda: plain_boundary_shrink(task, EPOCHS),
         ),
+        "fisher": (
+            lambda: fisher_diagonal(task.original, _fisher_images(task), "model", precision),
+            lambda: plain_fisher(task.original, _fisher_images(task)),
+        ),
+        "attack": (lambda: from_own_outputs(_our_outputs(task), 0), lambda: from_own_outputs(plain_outputs(task), 0)),
     }
     seconds: dict[str, dict[str, list[float]]] = {name: {"ours": [], "plain": []} for name in pairs}
     for repeat in range(REPEATS + 1):
@@ -86,6 +97,18 @@ def _task(device: torch.device, precision: str) -> UnlearningTask:
 
 def _ours_epoch(task: UnlearningTask) -> None:
     fit(copy.deepcopy(task.original), task.split.forget_train, replace(task.recipe, epochs=1), label="bench")
+
+
+def _fisher_images(task: UnlearningTask) -> LabelledImages:
+    return task.split.remain_train[torch.arange(FISHER)]
+
+
+def _our_outputs(task: UnlearningTask) -> dict[str, Outputs]:
+    sets = {part: getattr(task.split, part) for part in SPLITS}
+    return {
+        part: Outputs(predict(task.original, data.images, task.recipe.precision).cpu(), data.labels.cpu())
+        for part, data in sets.items()
+    }
 
 
 # --- plain code, from the paper's text ----------------------------------------------------------------------------
@@ -135,3 +158,31 @@ def plain_boundary_expanding(task: UnlearningTask, epochs: int) -> nn.Module:
     shadow = len(task.split.classes)
     widened = models.widened(task.original, seed=0)
     return models.pruned(_plain_fit(widened, task, epochs, lambda images, labels: torch.full_like(labels, shadow)))
+
+
+def plain_fisher(model: nn.Module, data: LabelledImages) -> dict[str, torch.Tensor]:
+    """E_y [ (d log p(y | x) / dw) ** 2 ] as it stands, averaged over the images."""
+    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
+    weights = dict(model.named_parameters())
+    total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for image in pixels(data.images):
+        log_probabilities = F.log_softmax(model(image[None])[0], dim=0)
+        for log_probability in log_probabilities:
+            gradients = torch.autograd.grad(log_probability, list(weights.values()), retain_graph=True)
+            for name, gradient in zip(total, gradients, strict=True):
+                total[name] += log_probability.detach().exp() * gradient.square() / len(data)
+    return total
+
+
+@torch.no_grad()
+def plain_outputs(task: UnlearningTask) -> dict[str, Outputs]:
+    """What the model says of each set, batch by batch of a DataLoader."""
+    model = copy.deepcopy(task.original).to(memory_format=torch.contiguous_format).eval()
+    device = next(model.parameters()).device
+    found = {}
+    for part in SPLITS:
+        data = getattr(task.split, part)
+        floats = TensorDataset(pixels(data.images.cpu()).contiguous(), data.labels.cpu())
+        batches = [(model(images.to(device)).cpu(), labels) for images, labels in DataLoader(floats, 64)]
+        found[part] = Outputs(*map(torch.cat, zip(*batches, strict=True)))
+    return found

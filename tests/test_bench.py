@@ -1,0 +1,67 @@
+"""The benchmark compares like with like: the plain code computes what this package computes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from bu_core import bench
+from bu_core.training import predict
+from bu_core.unlearning import METHODS, UnlearningTask
+from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
+from bu_core.unlearning.fisher import fisher_diagonal
+
+
+def test_plain_fisher_is_the_same_diagonal(task: UnlearningTask):
+    data = task.split.remain_train[torch.arange(5)]
+    found, plain = fisher_diagonal(task.original, data, "model"), bench.plain_fisher(task.original, data)
+    assert found.keys() == plain.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4 * value.max().item())
+
+
+def test_plain_outputs_are_the_same(task: UnlearningTask):
+    found, plain = bench._our_outputs(task), bench.plain_outputs(task)
+    for part, outputs in plain.items():
+        torch.testing.assert_close(found[part].logits, outputs.logits, rtol=1e-4, atol=1e-4)
+        assert torch.equal(found[part].labels, outputs.labels)
+
+
+def test_plain_shrink_gives_the_same_labels(task: UnlearningTask, monkeypatch: pytest.MonkeyPatch):
+    """Where a cross sample crosses, equation 3 as it stands gives the label that this package finds."""
+    given: list[torch.Tensor] = []
+
+    def keep(model: torch.nn.Module, task: UnlearningTask, epochs: int, relabel: object) -> torch.nn.Module:
+        data = task.split.forget_train
+        given.append(relabel(bench.pixels(data.images), data.labels))
+        return model
+
+    monkeypatch.setattr(bench, "_plain_fit", keep)
+    bench.plain_boundary_shrink(task, epochs=1)
+    data = task.split.forget_train
+    ours = nearest_incorrect(crossed_logits(task.original, data, 0.1, "fp32"), data.labels)
+    crossed = given[0] != data.labels
+    assert crossed.any()
+    assert (given[0] == ours)[crossed].float().mean() > 0.9, "ours are kept in [0, 1], equation 2's are not"
+
+
+def test_plain_expanding_forgets_as_ours_does(task: UnlearningTask):
+    ours = METHODS["boundary_expanding"](task, epochs=5, lr=0.05)
+    plain = bench.plain_boundary_expanding(bench.replace(task, recipe=bench.replace(task.recipe, lr=0.05)), 5)
+    assert plain.classifier.weight.shape == ours.classifier.weight.shape
+    images = task.split.forget_train.images
+    for model in (ours, plain):
+        assert (predict(model, images, "fp32").argmax(1) == task.split.forget_class).float().mean() < 0.5
+
+
+def test_the_table_has_every_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"FORGET": 64, "EPOCHS": 1, "REPEATS": 1, "WIDTH": 0.05, "FISHER": 2}.items():
+        monkeypatch.setattr(bench, name, value)
+    found = bench.bench(tmp_path, lambda line: None)
+    assert set(found["medians"]) == {
+        "training, one epoch", "boundary_expanding", "boundary_shrink", "fisher", "attack",
+    }  # fmt: skip
+    for name, both in found["medians"].items():
+        assert found["times faster than plain"][name] == both["plain"] / both["ours"]
+    assert json.loads((tmp_path / "bench.json").read_text())["medians"] == found["medians"]
