@@ -9,7 +9,6 @@ import yaml
 
 from . import config, record, settings
 from .book import BuildError
-from .data import DATASETS
 from .experiment import Experiment
 from .settings import SettingError
 
@@ -115,8 +114,10 @@ def sweep(profile: str, overrides: dict[str, Any], classes: str, seeds: int) -> 
     """Run a profile over classes and seeds; print means with 95 % intervals. Goes on where it was stopped."""
     from . import sweep as rooms
 
-    names = DATASETS[config.Config.from_profile(profile, **overrides).dataset].classes
-    chosen = list(range(len(names))) if classes == "all" else [yaml.safe_load(name) for name in classes.split(",")]
+    if classes == "all":
+        chosen = list(range(len(Experiment(config.Config.from_profile(profile, **overrides)).dataset.classes)))
+    else:
+        chosen = [yaml.safe_load(name) for name in classes.split(",")]
     content = rooms.sweep(profile, overrides, chosen, range(seeds), click.echo)
     for method, summary in content["summary"].items():
         cells = [

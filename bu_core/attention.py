@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import pixels
+from .faces import oval
 from .models import Classifier
 
 MODELS = ("original", "retrain", "boundary_shrink", "boundary_expanding")  # the four of Figure 5
@@ -60,7 +61,11 @@ def centre(images: Tensor) -> Tensor:
 
 
 # What counts as the object, by data set. CIFAR-10 has no masks; its objects are near the middle, but so is much else.
-REGIONS = {"digits": Region("ink", True, ink), "cifar10": Region("centre", False, centre)}
+REGIONS = {
+    "digits": Region("ink", True, ink),
+    "cifar10": Region("centre", False, centre),
+    "faces": Region("face", True, oval),
+}
 
 
 def layer(model: Classifier, images: Tensor) -> tuple[nn.Module, tuple[int, int]]:

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
+from . import pretraining
 from .data import DATASETS
-from .models import MODELS
-from .settings import Range, SettingError, checked, one_of
+from .models import MODELS, ONE_WIDTH
+from .settings import Range, SettingError, checked, keyword_settings, one_of
 from .unlearning import METHODS, method_settings
 
 PROFILES = Path(__file__).resolve().parent.parent / "notebooks" / "profiles"
@@ -24,7 +25,9 @@ PROFILES = Path(__file__).resolve().parent.parent / "notebooks" / "profiles"
 class Config:
     """One experiment: data, model, training recipe, and the methods that forget one class.
 
-    dataset: digits or cifar10. data_dir: the folder that holds it; unset, the variable BU_DATA, then a download.
+    dataset: digits, cifar10 or faces. data_dir: the folder that holds it; unset, the variable BU_DATA, then a download.
+    data: options of a data set that is chosen from a folder (`faces.faces`). pretraining: what the model knows before
+    (`pretraining.settings`).
     model, width: the architecture, and the share of its published filters. forget_class: an index or a class name.
     seed: decides the initial weights, the order of samples and every other draw. epochs, batch_size, lr, momentum:
     the recipe of the original and of Retrain. methods: which to run, in the order of the tables; `unlearning` holds
@@ -38,7 +41,9 @@ class Config:
 
     dataset: str = "digits"
     data_dir: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
     model: str = "allcnn"
+    pretraining: Mapping[str, Any] = field(default_factory=dict)
     width: Annotated[float, Range(0, 4, open=True)] = 0.5
     forget_class: int | str = 4
     seed: Annotated[int, Range(0, 2**31)] = 0
@@ -64,7 +69,14 @@ class Config:
         one_of("model", self.model, MODELS)
         if self.control is not None:
             one_of("control", self.control, MODELS)
-        self._set("forget_class", class_index(self.forget_class, DATASETS[self.dataset].classes, self.dataset))
+        source = DATASETS[self.dataset]
+        self._set("data", types.MappingProxyType(keyword_settings("data", source.read, self.data)))
+        known = pretraining.checked(self.pretraining, self.model, self.data)
+        self._set("pretraining", types.MappingProxyType(known))
+        if source.classes is not None:  # else the folder decides, and the experiment looks
+            self._set("forget_class", class_index(self.forget_class, source.classes, self.dataset))
+        if self.model in ONE_WIDTH and self.width != 1:
+            raise SettingError(f"width={self.width:g}: {self.model} has one width; allowed: 1")
         self._set("methods", _method_names(self.methods))
         if not isinstance(self.unlearning, Mapping):
             raise SettingError(f"unlearning={self.unlearning!r}: must be a mapping from a method to its settings")
@@ -112,12 +124,15 @@ class Config:
         """Every setting, in a form that JSON can hold."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["methods"] = list(self.methods)
+        values["data"], values["pretraining"] = dict(self.data), dict(self.pretraining)
         values["unlearning"] = {name: dict(self.unlearning[name]) for name in self.methods}
         return values
 
 
+COMPOUND = ("methods", "unlearning", "data", "pretraining")
+
 # The fields whose annotation says all that there is to check.
-SIMPLE = tuple(field.name for field in fields(Config) if field.name not in ("methods", "unlearning"))
+SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)
 
 
 def class_index(value: int | str, classes: tuple[str, ...], dataset: str) -> int:

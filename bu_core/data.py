@@ -9,52 +9,23 @@ A folder of images is decoded once; the result is kept as one uint8 file in the 
 
 import hashlib
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .settings import SettingError, one_of
+from .faces import faces
+from .images import Dataset, LabelledImages, cache_folder, dataset, decoded, pixels, side_by_side
+from .settings import SettingError, keyword_settings, one_of
 from .store import Store
 
+__all__ = ["DATASETS", "SPLITS", "Dataset", "ForgetSplit", "LabelledImages", "Source", "load", "pixels", "split"]
+
 SPLITS = ("remain_train", "forget_train", "remain_test", "forget_test")
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """`images`: uint8, (N, C, H, W), channels-last in memory; `labels`: int64, (N,)."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: Tensor) -> "LabelledImages":
-        return LabelledImages(self.images[index], self.labels[index])
-
-    def to(self, device: torch.device) -> "LabelledImages":
-        return LabelledImages(self.images.to(device), self.labels.to(device))
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set in memory. `origin` says in words where it came from; `fingerprint` is a digest of every pixel."""
-
-    name: str
-    origin: str
-    classes: tuple[str, ...]
-    train: LabelledImages
-    test: LabelledImages
-    fingerprint: str
-
-    @property
-    def channels(self) -> int:
-        return self.train.images.shape[1]
 
 
 @dataclass(frozen=True)
@@ -72,11 +43,6 @@ class ForgetSplit:
     forget_test: LabelledImages
 
 
-def pixels(images: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1], in the same memory format."""
-    return images.to(torch.float32) / 255
-
-
 def split(dataset: Dataset, forget_class: int, device: torch.device) -> ForgetSplit:
     """Divide `dataset` by `forget_class` and put the four parts on `device`."""
     parts = {}
@@ -89,37 +55,45 @@ def split(dataset: Dataset, forget_class: int, device: torch.device) -> ForgetSp
 
 @dataclass(frozen=True)
 class Source:
-    """A known data set: its class names in label order, the function that reads it, whether it needs no folder."""
+    """A known data set.
 
-    classes: tuple[str, ...]
-    read: Callable[[Path | None], Dataset]
+    `classes`: their names in label order, None where the folder decides. `read(folder, seed, **options)` reads it; its
+    keyword-only arguments are the options that a profile may set. `embedded`: whether it needs no folder.
+    """
+
+    classes: tuple[str, ...] | None
+    read: Callable[..., Dataset]
     embedded: bool = False
 
 
-def load(name: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(
+    name: str, data_dir: str | os.PathLike | None = None, seed: int = 0, options: Mapping[str, Any] | None = None
+) -> Dataset:
     """Read a data set; `data_dir` defaults to the variable BU_DATA, and then to a download where there is one.
 
-    Raises SettingError, in one line, for a name that is not known and for a folder that cannot be used.
+    `seed` and `options` are for those that choose among a folder's images. Raises SettingError, in one line, for a
+    name that is not known and for a folder or an option that cannot be used.
     """
     source = DATASETS[one_of("dataset", name, DATASETS)]
+    options = keyword_settings("data", source.read, options or {})
     setting, folder = "data_dir", data_dir
     if not folder and not source.embedded:
         setting, folder = "BU_DATA", os.environ.get("BU_DATA")
     if not folder:
-        return source.read(None)
+        return source.read(None, seed, **options)
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise SettingError(f"{setting}={str(folder)!r}: no such folder")
-    return source.read(path)
+    return source.read(path, seed, **options)
 
 
 # --- digits -------------------------------------------------------------------------------------------------------
 
 
-def _digits(data_dir: Path | None) -> Dataset:
+def _digits(data_dir: Path | None, seed: int) -> Dataset:
     """scikit-learn's handwritten digits: 1,797 grey scans of 8x8 pixels; a fixed 70:30 split, even over classes.
 
-    They are embedded in scikit-learn, so `data_dir` is not used.
+    They are embedded in scikit-learn, so `data_dir` is not used, and divided alike for every `seed`.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -127,7 +101,7 @@ def _digits(data_dir: Path | None) -> Dataset:
     images, labels = load_digits(return_X_y=True)
     grey = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # the scans count ink from 0 to 16
     train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
-    return _dataset(
+    return dataset(
         "digits",
         "handwritten digits (Alpaydin and Kaynak 1998) as embedded in scikit-learn, split 70:30",
         tuple("0123456789"),
@@ -140,8 +114,8 @@ def _digits(data_dir: Path | None) -> Dataset:
 _CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def _cifar10(data_dir: Path | None) -> Dataset:
-    """CIFAR-10 (Krizhevsky 2009) in any of three forms: see book/data.md.
+def _cifar10(data_dir: Path | None, seed: int) -> Dataset:
+    """CIFAR-10 (Krizhevsky 2009) in any of three forms: see book/data.md. Its division is that of its release.
 
     Without `data_dir`, torchvision downloads the original release into the user's cache folder.
     """
@@ -170,7 +144,7 @@ def _cifar10_batches(root: Path, download: bool = False) -> Dataset:
             f"dataset='cifar10': the download failed ({error}); set data_dir, or the variable BU_DATA, to a folder "
             "that holds cifar-10-batches-py or train/<class>/ and test/<class>/"
         ) from error
-    return _dataset(
+    return dataset(
         "cifar10",
         "the original release (Krizhevsky 2009), read by torchvision",
         _CIFAR10,
@@ -204,7 +178,7 @@ def _image_folder(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
     cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
     cached = cache.get(name, key, decode).tensors
     kinds = sorted({path.suffix.lower().lstrip(".") for group in files["train"] for path in group})
-    return _dataset(
+    return dataset(
         name,
         f"a folder of {'/'.join(kinds)} images: {len(cached['train.labels']):,} for training, "
         f"{len(cached['test.labels']):,} for testing",
@@ -243,60 +217,19 @@ def _class_files(root: Path, side: str, classes: tuple[str, ...]) -> list[list[P
 
 def _decode(paths: list[Path]) -> np.ndarray:
     """Images as one uint8 array (N, 32, 32, 3)."""
-    from PIL import Image
 
-    def read(path: Path) -> np.ndarray:
-        try:
-            with Image.open(path) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise SettingError(f"data_dir: the image {str(path)!r} cannot be decoded ({error})") from error
+    def size_kept(path: Path) -> np.ndarray:
+        image = np.asarray(decoded(path))
+        if image.shape != (32, 32, 3):
+            size = f"{image.shape[1]}x{image.shape[0]}"
+            raise SettingError(f"data_dir: the image {str(path)!r} has size {size}, and cifar10's have 32x32")
+        return image
 
-    out = np.empty((len(paths), 32, 32, 3), np.uint8)
-
-    def place(index: int) -> None:
-        image = read(paths[index])
-        if image.shape != out.shape[1:]:
-            raise SettingError(
-                f"data_dir: the image {str(paths[index])!r} has size {image.shape[1]}x{image.shape[0]}, "
-                "and cifar10's have 32x32"
-            )
-        out[index] = image
-
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(place, range(len(paths))):
-            pass
-    return out
-
-
-def cache_folder() -> Path:
-    """Where downloads and decoded folders are kept: the user's cache folder, as the operating system has it."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("boundary-unlearning")
-
-
-def _dataset(
-    name: str,
-    origin: str,
-    classes: tuple[str, ...],
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-) -> Dataset:
-    """Join arrays (N, H, W, C) and their labels into a Dataset with its fingerprint."""
-    digest = hashlib.sha256()
-    parts = []
-    for images, labels in (train, test):
-        images, labels = np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64)
-        digest.update(str(images.shape).encode())
-        digest.update(images)
-        digest.update(labels)
-        # (N, H, W, C) in memory is what torch calls channels-last, so the permuted view needs no copy.
-        parts.append(LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels)))
-    return Dataset(name, origin, classes, *parts, fingerprint=digest.hexdigest())
+    return side_by_side(size_kept, paths, (32, 32, 3))
 
 
 DATASETS: dict[str, Source] = {
     "digits": Source(tuple("0123456789"), _digits, embedded=True),
     "cifar10": Source(_CIFAR10, _cifar10),
+    "faces": Source(None, faces),
 }

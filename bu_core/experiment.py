@@ -9,6 +9,7 @@ The names of the models are `original` and those in METHODS.
 """
 
 import copy
+import hashlib
 import os
 import platform
 import statistics
@@ -23,8 +24,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from . import attacks, attention, decision_space, forgetting, measures, models, neighbours, timing, training
-from .config import Config
+from . import (
+    attacks,
+    attention,
+    decision_space,
+    forgetting,
+    measures,
+    models,
+    neighbours,
+    pretraining,
+    timing,
+    training,
+)
+from .config import Config, class_index
 from .data import SPLITS, Dataset, ForgetSplit, LabelledImages, load, pixels, split
 from .measures import Outputs
 from .models import Classifier
@@ -49,7 +61,6 @@ class Experiment:
         say: Callable[[str], None] = lambda line: None,
         record: Record | None | Literal["find"] = "find",
     ):
-        self.config = config
         self.say = say
         self.record = Record.find(config) if record == "find" else record
         if self.record:
@@ -60,7 +71,12 @@ class Experiment:
         self.folder = Path(config.results_dir)
         beside = self.record.store if self.record else None
         self.store = Store(self.folder / "store", f"results_dir={config.results_dir!r}", beside)
-        self.dataset: Dataset = self.record.dataset if self.record else load(config.dataset, config.data_dir)
+        self.dataset: Dataset = (
+            self.record.dataset if self.record else load(config.dataset, config.data_dir, config.seed, config.data)
+        )
+        # Of a folder of people, who the classes are is known only now.
+        forget_class = class_index(config.forget_class, self.dataset.classes, config.dataset)
+        self.config = replace(config, forget_class=forget_class)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
@@ -162,7 +178,8 @@ class Experiment:
             task = self.task()
             if "amnesiac" in timed:
                 task.recorded(timed["amnesiac"]["window"])  # recording is a part of the original's training
-            found = timing.measure(task, timed, self.config.timing_runs, self._initial)
+            initial = None if self.config.model in models.ONE_WIDTH else self._initial
+            found = timing.measure(task, timed, self.config.timing_runs, initial)
             return {}, found | {"environment": self.environment}
 
         return self.store.get("timing", key, make).facts
@@ -399,18 +416,21 @@ class Experiment:
         return {"images": self._audited_on(), "models": found}
 
     def curves(self) -> list[dict[str, Any]]:
-        """What is forgotten against what is lost, epoch by epoch, over learning rates and reaches.
+        """What is forgotten against what is lost, epoch by epoch, over learning rates, and with frozen statistics over
+
+        reaches, which decide labels: where the statistics follow the batches, those matter little.
 
         Each curve: `method`, `batchnorm`, `lr`, `epsilon` (None where the method has none) and `points`, from the
         original to the last epoch, each with the accuracies in percent `before` and `after` the statistics were
         estimated anew. They rest on `sample_size` images of each set.
         """
         asked = []
-        for name in self._dismantled():
+        for name in (name for name in forgetting.CURVES if name in self.config.methods):
             own = self.config.unlearning[name]
-            reaches = forgetting.EPSILONS if "epsilon" in own else ()
-            variants = [{"lr": lr} for lr in forgetting.LEARNING_RATES] + [{"epsilon": reach} for reach in reaches]
-            asked += [(name, own | v | {"batchnorm": b}) for b in ("train", "frozen") for v in variants]
+            rates = [{"lr": lr} for lr in forgetting.LEARNING_RATES]
+            reaches = [{"epsilon": reach} for reach in forgetting.EPSILONS if "epsilon" in own]
+            asked += [(name, own | rate | {"batchnorm": "train"}) for rate in rates]
+            asked += [(name, own | variant | {"batchnorm": "frozen"}) for variant in rates + reaches]
         curves = []
         for name, settings in asked:
             points = self._changed(name, **settings)._points(name)
@@ -530,7 +550,41 @@ class Experiment:
     def _initial(self, width: float | None = None) -> Classifier:
         """The model before its training; of another width than the config's, for what only looks at its size."""
         config, channels, classes = self.config, self.dataset.channels, len(self.dataset.classes)
-        return models.build(config.model, channels, classes, width or config.width, config.seed).to(self.device)
+        model = models.build(config.model, channels, classes, width or config.width, config.seed).to(self.device)
+        known = config.pretraining
+        if known["source"] == "others" and width is None:
+            model.body.load_state_dict(self._pretrained().tensors)
+        elif known["source"] == "imagenet":
+            pretraining.load_imagenet(model, config.model)
+        elif known["source"] == "weights":
+            pretraining.load_file(model, known["file"])
+        return model
+
+    def _pretrained(self) -> Artefact:
+        """The body of a model that was fitted to the people who are none of the classes."""
+        config, known = self.config, self.config.pretraining
+        recipe = replace(self.recipe, epochs=known["epochs"], lr=known["lr"])
+        key = {
+            "others": self.dataset.others_fingerprint,
+            "model": config.model,
+            "width": config.width,
+            "recipe": vars(recipe),
+            "numerics": training.NUMERICS,
+            "device": self.environment["device"],
+        }
+
+        def make(partial: "_PartialFit") -> tuple[dict[str, Tensor], dict[str, Any]]:
+            others = self.dataset.others.to(self.device)
+            classes = int(others.labels.max()) + 1
+            model = models.build(config.model, self.dataset.channels, classes, config.width, config.seed)
+            model = model.to(self.device)
+            with training.Stopwatch(self.device) as watch:
+                training.fit(model, others, recipe, label="pretraining", checkpoint=partial)
+            seconds = watch.seconds + partial.seconds_before
+            self.say(f"pretraining: {seconds:.1f} s")
+            return model.body.state_dict(), {"seconds": [seconds], "environment": self.environment}
+
+        return self._fitted("pretrained", key, make)
 
     def _key(self, name: str) -> dict[str, Any]:
         """All that decides a model's weights, and nothing else."""
@@ -543,6 +597,10 @@ class Experiment:
             "numerics": training.NUMERICS,
             "device": self.environment["device"],
         }
+        if (known := config.pretraining)["source"] != "none":
+            key["pretraining"] = dict(known) | {"others": self.dataset.others_fingerprint}
+            if known["source"] == "weights":
+                key["pretraining"]["file"] = hashlib.sha256(Path(known["file"]).expanduser().read_bytes()).hexdigest()
         if name == "original":
             return key
         return key | {

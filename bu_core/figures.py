@@ -322,9 +322,9 @@ def _by_time(timing: dict[str, Any]) -> dict[str, Any]:
 def time_growth(timing: dict[str, Any]) -> Figure:
     """How the time grows with the images of D_f, the epochs and the width, on log axes, with the fitted slopes."""
     titles = {"images": "images in $D_f$", "epochs": "epochs", "width": "width of the model"}
-    figure, panels = plt.subplots(1, 3, figsize=(8, 3.2), sharey=True, layout="constrained")
-    for axes, (quantity, title) in zip(panels, titles.items(), strict=True):
-        grown = timing["growth"][quantity]
+    growth = {quantity: timing["growth"][quantity] for quantity in titles if quantity in timing["growth"]}
+    figure, panels = plt.subplots(1, len(growth), figsize=(8, 3.2), sharey=True, layout="constrained")
+    for axes, (quantity, grown) in zip(panels, growth.items(), strict=True):
         values = np.array(grown["values"])
         for name, curve in grown["methods"].items():
             seconds = np.array(curve["seconds"])
@@ -334,7 +334,7 @@ def time_growth(timing: dict[str, Any]) -> Figure:
                 values, seconds, "o", color=COLOURS[name], markerfacecolor="white" if name in _DASHES else None,
                 label=f"{METHOD_TITLES[name]}: {curve['slope']:.2f}",
             )  # fmt: skip
-        axes.set(xscale="log", yscale="log", xlabel=title)
+        axes.set(xscale="log", yscale="log", xlabel=titles[quantity])
         axes.set_xticks(values, [f"{value:g}" for value in values], minor=False)
         axes.tick_params(which="minor", bottom=False, labelbottom=False)
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -23,6 +23,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "both": {"batchnorm": "train"},
 }
 METHODS = ("boundary_shrink", "boundary_expanding", "random_labels")
+CURVES = METHODS[:2]  # the paper's own two, by learning rate and reach
 
 REESTIMATED_ON = (100, 1000, 5000)  # images of D_r that the audit may see
 AUDIT_OF_A_CURVE = 1000
@@ -39,7 +40,6 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "images moved by 0.25": _RELEASED,
         "FGSM, reweighting": _RELEASED | {"reweighting": True},
         "PGD, reweighting": _PGD | {"reweighting": True},
-        "PGD, curvature": _PGD | {"curvature": 0.35},
     },
     "boundary_expanding": {"as the text has it": {}, "a tenth of the learning rate": {"lr": 0.1}},
 }

@@ -1,4 +1,4 @@
-"""The networks: All-CNN (Springenberg et al. 2014), and what every model here has in common.
+"""The networks: All-CNN (Springenberg et al. 2014), ResNets, and what every model here has in common.
 
 Every model takes images in [0, 1], shape (B, C, H, W), and normalises them itself, so that a distance in its input
 is a distance in pixels. `model.features(x)` gives the last features, shape (B, F); `model.classifier` is the linear
@@ -7,26 +7,38 @@ layer on top of them; `model(x)` gives logits, shape (B, K). Boundary Expanding 
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from .settings import SettingError
+
 
 class Classifier(nn.Module):
     """Normalisation, a body that ends in a feature vector, and a linear layer.
 
-    Inputs are shifted and scaled from [0, 1] to [-1, 1] (mean 0.5, deviation 0.5, as in the authors' released code).
+    Inputs are shifted and scaled from [0, 1] to [-1, 1] (mean 0.5, deviation 0.5, as in the authors' released code),
+    unless `normalise` sets what a pretrained body was trained with.
     """
 
     def __init__(self, body: nn.Module, width_of_features: int, classes: int):
         super().__init__()
         self.body = body
         self.classifier = nn.Linear(width_of_features, classes)
+        # No part of the state_dict: they belong to the architecture and its pretraining, which every user of the
+        # weights names as well.
+        self.register_buffer("mean", torch.tensor(0.5), persistent=False)
+        self.register_buffer("deviation", torch.tensor(0.5), persistent=False)
+
+    def normalise(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
+        """Take mean and deviation of each channel, in pixel units, for those of the inputs."""
+        for name, values in (("mean", mean), ("deviation", deviation)):
+            setattr(self, name, torch.tensor(values, device=self.mean.device)[:, None, None])
 
     def features(self, images: Tensor) -> Tensor:
-        return self.body((images - 0.5) / 0.5)
+        return self.body((images - self.mean) / self.deviation)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images))
@@ -73,11 +85,40 @@ def allcnn_groupnorm(channels: int, classes: int, width: float) -> Classifier:
     return allcnn(channels, classes, width, _group_norm)
 
 
+def _resnet(make: Callable[[], nn.Module], channels: int, classes: int, width: float) -> Classifier:
+    if channels != 3:
+        raise SettingError(f"model: a ResNet takes colour images, and these have {channels} channel(s)")
+    network = make()
+    stages = [network.conv1, network.bn1, network.relu, network.maxpool]
+    stages += [network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool, nn.Flatten()]
+    return Classifier(nn.Sequential(*stages), network.fc.in_features, classes)
+
+
+def resnet18(channels: int, classes: int, width: float) -> Classifier:
+    """torchvision's ResNet-18 (He et al. 2016); `width` must be 1."""
+    from torchvision.models import resnet18 as make
+
+    return _resnet(make, channels, classes, width)
+
+
+def resnet50(channels: int, classes: int, width: float) -> Classifier:
+    """torchvision's ResNet-50 (He et al. 2016), the paper's model for faces; `width` must be 1."""
+    from torchvision.models import resnet50 as make
+
+    return _resnet(make, channels, classes, width)
+
+
 class Architecture(Protocol):
     def __call__(self, channels: int, classes: int, width: float) -> Classifier: ...
 
 
-MODELS: dict[str, Architecture] = {"allcnn": allcnn, "allcnn_groupnorm": allcnn_groupnorm}
+MODELS: dict[str, Architecture] = {
+    "allcnn": allcnn,
+    "allcnn_groupnorm": allcnn_groupnorm,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+}
+ONE_WIDTH = ("resnet18", "resnet50")
 
 
 def build(name: str, channels: int, classes: int, width: float, seed: int) -> Classifier:

@@ -70,7 +70,15 @@ class Record:
         facts = self._content["dataset"]
         nothing = LabelledImages(torch.empty(0, *facts["shape"], dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
         classes = tuple(facts["classes"])
-        return Dataset(facts["name"], facts["origin"], classes, nothing, nothing, facts["fingerprint"])
+        return Dataset(
+            facts["name"],
+            facts["origin"],
+            classes,
+            nothing,
+            nothing,
+            facts["fingerprint"],
+            others_fingerprint=facts["others_fingerprint"],
+        )
 
 
 def recorded() -> list[str]:
@@ -106,9 +114,10 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
             "dataset": {
                 "name": dataset.name,
                 "origin": dataset.origin,
-                "classes": list(dataset.classes),
+                "classes": _unnamed(dataset),
                 "shape": list(dataset.train.images.shape[1:]),
                 "fingerprint": dataset.fingerprint,
+                "others_fingerprint": dataset.others_fingerprint,
             },
             "environment": experiment.environment,
             "command": command,
@@ -121,6 +130,13 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     return folder
+
+
+def _unnamed(dataset: Dataset) -> list[str]:
+    """The names of the classes, but of people, who were not asked, numbers."""
+    if dataset.name == "faces":
+        return [f"person {number}" for number in range(1, len(dataset.classes) + 1)]
+    return list(dataset.classes)
 
 
 def _which(config: Config) -> dict[str, Any]:

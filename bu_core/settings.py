@@ -6,11 +6,12 @@ Settings are annotated where they are declared, for example `epochs: Annotated[i
 
 import contextlib
 import difflib
+import inspect
 import math
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 class SettingError(ValueError):
@@ -44,7 +45,13 @@ PixelDistance = Annotated[float, Range(0, 1)]  # images are in [0, 1]
 BatchNorm = Literal["train", "frozen"]  # whether running statistics follow the batches
 
 
-_WANTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_WANTED = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    list[str]: "a list of texts",
+}
 
 
 def checked(name: str, value: Any, annotation: Any) -> Any:
@@ -77,14 +84,46 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
     return value
 
 
+def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a function, which are its keyword-only arguments: the defaults, replaced by what is `given`.
+
+    Each is checked against its annotation; `name` is how messages call the mapping.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    defaults = {
+        argument: parameter.default
+        for argument, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    if not isinstance(given, Mapping):
+        raise SettingError(f"{name}={given!r}: must be a mapping of settings")
+    for argument in given:
+        if not defaults:
+            raise SettingError(f"{name}.{argument}: {name.rpartition('.')[2]} has no settings")
+        one_of(name, argument, defaults)
+    return {
+        argument: checked(f"{name}.{argument}", given.get(argument, default), hints[argument])
+        for argument, default in defaults.items()
+    }
+
+
 def _checked_union(name: str, value: Any, members: tuple[Any, ...]) -> Any:
     if value is None and types.NoneType in members:
         return None
     kinds = [member for member in members if member is not types.NoneType]
+    if isinstance(value, (list, tuple)) and list[str] in kinds:
+        if not value or not all(isinstance(entry, str) for entry in value):
+            raise SettingError(f"{name}={value!r}: must be a list of texts")
+        return list(value)
     for kind in kinds:
+        if get_origin(kind) is Annotated and isinstance(value, get_args(kind)[0]) and not isinstance(value, bool):
+            return checked(name, value, kind)
+        if get_origin(kind) is not None:
+            continue
         if isinstance(value, kind) and not isinstance(value, bool):
             return checked(name, value, kind)
-    raise SettingError(f"{name}={value!r}: must be {' or '.join(_WANTED[kind] for kind in kinds)}")
+    wanted = [_WANTED[get_args(kind)[0] if get_origin(kind) is Annotated else kind] for kind in kinds]
+    raise SettingError(f"{name}={value!r}: must be {' or '.join(wanted)}")
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:

@@ -83,11 +83,12 @@ def seconds(method: str, task: UnlearningTask, **settings: Any) -> float:
 
 
 def measure(
-    task: UnlearningTask, methods: Methods, runs: int, initial: Callable[[float], Classifier]
+    task: UnlearningTask, methods: Methods, runs: int, initial: Callable[[float], Classifier] | None
 ) -> dict[str, Any]:
     """Every number of this module; times are in seconds, ratios are medians over the rounds.
 
-    `methods` holds Retrain, and the methods to be timed; `initial` makes an untrained model of a given width.
+    `methods` holds Retrain, and the methods to be timed; `initial` makes an untrained model of a given width, None
+    where the model has one width.
 
     - `runs`: how many rounds were timed.
     - `methods.<name>`: `seconds` with `median`, `low`, `high` and `runs`, for the whole data; `share`, the part of the
@@ -209,7 +210,7 @@ def _spread(times: np.ndarray) -> dict[str, Any]:
 
 
 def growth(
-    task: UnlearningTask, methods: Methods, runs: int, initial: Callable[[float], Classifier]
+    task: UnlearningTask, methods: Methods, runs: int, initial: Callable[[float], Classifier] | None
 ) -> dict[str, dict[str, Any]]:
     """The time of each method as D_f, the epochs and the model's width grow, one at a time.
 
@@ -227,7 +228,7 @@ def growth(
     grown = {
         "images": {count * task.recipe.batch_size: {"batches": count} for count in BATCHES},
         "epochs": {epochs: {"epochs": epochs} for epochs in EPOCHS},
-        "width": {width: {"width": width} for width in WIDTHS},
+        "width": {width: {"width": width} for width in WIDTHS if initial},
     }
     works = {
         (quantity, method, value): work(method, **size)
@@ -238,7 +239,7 @@ def growth(
     in_turns(works, 1)  # each size has kernels of its own, which have to warm up
     times = {key: float(np.median(taken)) for key, taken in in_turns(works, min(runs, GROWTH_RUNS)).items()}
     result = {}
-    for quantity, sizes in grown.items():
+    for quantity, sizes in ((quantity, sizes) for quantity, sizes in grown.items() if sizes):
         curves = {method: [times[quantity, method, value] for value in sizes] for method in methods}
         result[quantity] = {
             "values": list(sizes),

@@ -110,7 +110,11 @@ def test_the_centre_is_a_quarter_of_the_image(size: int):
 
 
 def test_only_a_region_with_masks_is_called_an_object():
-    assert {name: region.is_object for name, region in REGIONS.items()} == {"digits": True, "cifar10": False}
+    assert {name: region.is_object for name, region in REGIONS.items()} == {
+        "digits": True,
+        "cifar10": False,
+        "faces": True,
+    }
 
 
 def kept(**shares: list[float]) -> dict[str, dict[str, Tensor]]:

@@ -15,7 +15,7 @@ def trained(model: Classifier) -> Classifier:
     """`model` with statistics and weights other than the initial ones, in evaluation mode."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for tensor in (*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())):
+        for tensor in (*model.parameters(), *(buffer for buffer in model.body.buffers() if buffer.is_floating_point())):
             tensor += 0.1 * torch.rand(tensor.shape, generator=generator)
     return model.eval()
 

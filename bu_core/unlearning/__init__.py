@@ -5,12 +5,11 @@ shape; it leaves the original untouched and neither times nor evaluates itself. 
 and a line in METHODS; the names, ranges and defaults of its settings are read off its signature.
 """
 
-import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any
 
 from ..models import Classifier
-from ..settings import SettingError, checked, one_of
+from ..settings import keyword_settings, one_of
 from .amnesiac import amnesiac
 from .boundary_expanding import boundary_expanding
 from .boundary_shrink import boundary_shrink
@@ -37,20 +36,4 @@ METHODS: dict[str, Callable[..., Classifier]] = {
 
 def method_settings(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of `method`: its defaults, replaced by what is `given` and checked against its signature."""
-    function = METHODS[one_of("methods", method, METHODS)]
-    hints = get_type_hints(function, include_extras=True)
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-    if not isinstance(given, Mapping):
-        raise SettingError(f"unlearning.{method}={given!r}: must be a mapping of settings")
-    for name in given:
-        if not defaults:
-            raise SettingError(f"unlearning.{method}.{name}: {method} has no settings")
-        one_of(f"unlearning.{method}", name, defaults)
-    return {
-        name: checked(f"unlearning.{method}.{name}", given.get(name, default), hints[name])
-        for name, default in defaults.items()
-    }
+    return keyword_settings(f"unlearning.{method}", METHODS[one_of("methods", method, METHODS)], given)

@@ -108,7 +108,8 @@ def fisher_diagonal(
                 else:
                     weight = (gradient @ inputs[name]).float()
                 total[f"{name}.weight"] += weight.square().sum(0).view_as(layers[name].weight)
-                total[f"{name}.bias"] += gradient.float().sum(2).square().sum(0)
+                if layers[name].bias is not None:
+                    total[f"{name}.bias"] += gradient.float().sum(2).square().sum(0)
     return {name: value / len(data) for name, value in total.items()}
 
 
