@@ -201,7 +201,8 @@ class Experiment:
     def attention(self) -> dict[str, Any]:
         """Where the models of Figure 5 look.
 
-        `region`: the `name` of what counts as the object and whether it `is_object`; `map_size`: height and width of
+        `region`: the `name` of what counts as the object and whether it `is_object`; `mean_image`: of faces the mean of
+        the remaining data, in grey, (H, W), else None; `map_size`: height and width of
         the layer's maps. `sets.<set>`, for D_f and as a control D_r: how many `images` were looked at; `area`, the
         mean share of an image that the object takes up, in percent; `outline`, (H, W), the share of the images that
         have the object at a pixel; `models.<name>.<asked>`, as `attention.summary` says.
@@ -227,12 +228,28 @@ class Experiment:
             }
         return {
             "region": {"name": region.name, "is_object": region.is_object},
+            "mean_image": outlines["mean_image"].tolist() if "mean_image" in outlines else None,
             "map_size": kept["original"].facts["map_size"],
             "sets": sets,
         }
 
+    def overlays(self, count: int = 4) -> dict[str, Any]:
+        """Single forgetting images, for whoever has them: nothing of this is kept.
+
+        `images`: uint8, (count, H, W, 3); `maps.<name>`: each model's maps of them for its own answer, (count, H, W).
+        """
+        images = self.split.forget_train.images[self._sample("forget_train")[:count].to(self.device)]
+        maps = {}
+        for name in (name for name in attention.MODELS if name in self.names):
+            predicted = training.predict(self.model(name), images, self.precision).argmax(1)
+            maps[name] = attention.maps(self.model(name), images, predicted).numpy()
+        return {"images": images.permute(0, 2, 3, 1).cpu().numpy(), "maps": maps}
+
     def _outlines(self) -> dict[str, Tensor]:
-        """For each set the share of its images that have the object at a pixel, float64, (H, W)."""
+        """For each set the share of its images that have the object at a pixel, float64, (H, W); and of faces
+
+        `mean_image`, the mean of the remaining data, of several people, in grey, 0 to 1.
+        """
         region = attention.REGIONS[self.dataset.name]
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -240,7 +257,11 @@ class Experiment:
                 part: region.masks(getattr(self.split, part).images.cpu()[self._sample(part)]).double()
                 for part in attention.PARTS
             }
-            return {part: mask.mean(0) for part, mask in masks.items()}, {}
+            kept = {part: mask.mean(0) for part, mask in masks.items()}
+            if self.dataset.name == "faces":  # aligned, so that a mean shows something
+                images = self.split.remain_train.images[self._sample("remain_train").to(self.device)]
+                kept["mean_image"] = pixels(images).mean((0, 1)).cpu()
+            return kept, {}
 
         key = {
             "dataset": self.dataset.fingerprint,

@@ -359,7 +359,10 @@ _ASKED_TITLES = {"predicted": "asked for the model's own answer", "true": "asked
 
 
 def attention_maps(attention: dict[str, Any], asked: str = "predicted") -> Figure:
-    """Figure 5: the mean attention map of each model (columns) on D_f and D_r (rows), the object outlined."""
+    """Figure 5: the mean attention map of each model (columns) on D_f and D_r (rows), the object outlined.
+
+    Where there is a mean image, it shines through: the mean of the remaining data in both rows.
+    """
     sets = attention["sets"]
     names = list(sets["forget_train"]["models"])
     size = (2 * len(names) + 0.6, 1.8 * len(sets) + 0.4)
@@ -368,6 +371,8 @@ def attention_maps(attention: dict[str, Any], asked: str = "predicted") -> Figur
         outline = np.array(found["outline"])
         for axes, name in zip(row, names, strict=True):
             image = axes.imshow(found["models"][name][asked]["map"], cmap="cividis", vmin=0, vmax=1)
+            if attention["mean_image"] is not None:
+                axes.imshow(attention["mean_image"], cmap="gray", vmin=0, vmax=1, alpha=0.5)
             if outline.min() < 0.5 < outline.max():
                 axes.contour(outline, [0.5], colors="white", linewidths=1.5)
             axes.set(xticks=[], yticks=[])
@@ -375,6 +380,22 @@ def attention_maps(attention: dict[str, Any], asked: str = "predicted") -> Figur
     for axes, name in zip(rows[0], names, strict=True):
         axes.set_title(METHOD_TITLES[name], fontsize=10)
     figure.colorbar(image, ax=rows, label="attention", shrink=0.8)
+    return figure
+
+
+def attention_overlays(overlays: dict[str, Any]) -> Figure:
+    """Figure 5 as the paper has it: single images (rows) with the map of each model (columns) for its own answer."""
+    images, models = overlays["images"], overlays["maps"]
+    size = (1.7 * len(models) + 0.4, 1.7 * len(images) + 0.4)
+    figure, rows = plt.subplots(len(images), len(models), figsize=size, squeeze=False, layout="constrained")
+    for number, row in enumerate(rows):
+        for axes, (name, maps) in zip(row, models.items(), strict=True):
+            axes.imshow(images[number])
+            axes.imshow(maps[number], cmap="jet", vmin=0, vmax=1, alpha=0.4)
+            axes.set(xticks=[], yticks=[])
+            axes.grid(visible=False)
+            if number == 0:
+                axes.set_title(METHOD_TITLES[name], fontsize=10)
     return figure
 
 
