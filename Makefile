@@ -30,7 +30,7 @@ bench: $(READY) ## measure the speed of the methods and of the book
 lint: $(READY) ## check code and notebook templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb notebooks/steps/*.ipynb
 
 lock: ## renew requirements.lock from pyproject.toml
 	rm -rf $(VENV)-lock

@@ -17,14 +17,16 @@ from typing import Any
 
 import nbformat
 import papermill
+import torch
 import yaml
 
 from .config import Config, read_profile
-from .experiment import Experiment
+from .experiment import Experiment, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENING = "index"  # the template that becomes the book's first page, executed on its first profile
 TEMPLATES = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+STEPS = {path.stem: path for path in sorted((ROOT / "notebooks" / "steps").glob("*.ipynb"))}  # they need no profile
 
 
 class BuildError(RuntimeError):
@@ -53,18 +55,31 @@ def execute(
     executed = []
     for name in names:
         target = folder / f"{name}.ipynb"
-        source = _made_from(TEMPLATES[name], given, experiment)
-        if _source_of(target) == source:
-            say(f"{name}: kept, nothing that it depends on has changed")
-        else:
-            start = time.perf_counter()
-            _run(TEMPLATES[name], target, given, experiment, source)
-            say(f"{name}: executed in {time.perf_counter() - start:.1f} s")
+        _run(TEMPLATES[name], target, given, _made_from(TEMPLATES[name], given, experiment), _machine(experiment), say)
         executed.append(target)
     return executed
 
 
-def _run(template: Path, target: Path, given: dict[str, Any], experiment: Experiment, source: str) -> None:
+def execute_steps(folder: Path, say: Callable[[str], None]) -> list[Path]:
+    """Execute the steps of the method, with their own parameters, into `folder`; returns the executed notebooks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = environment(torch.device("cpu"), "fp32")
+    executed = []
+    for name, template in STEPS.items():
+        source = hashlib.sha256(f"{_code(template)}{_described(facts)}".encode()).hexdigest()
+        _run(template, folder / f"{name}.ipynb", {}, source, _described(facts), say)
+        executed.append(folder / f"{name}.ipynb")
+    return executed
+
+
+def _run(
+    template: Path, target: Path, given: dict[str, Any], source: str, machine: str, say: Callable[[str], None]
+) -> None:
+    """Execute a template, unless the notebook is there that was made from the same `source`."""
+    if _source_of(target) == source:
+        say(f"{template.stem}: kept, nothing that it depends on has changed")
+        return
+    start = time.perf_counter()
     beside = target.with_name(f".{target.name}")
     papermill.execute_notebook(template, beside, parameters=given, kernel_name="python3", progress_bar=True)
     notebook = nbformat.read(beside, as_version=4)
@@ -79,16 +94,15 @@ def _run(template: Path, target: Path, given: dict[str, Any], experiment: Experi
     for path in ("input_path", "output_path"):
         del notebook.metadata["papermill"][path]
     notebook.metadata["made_from"] = source
-    notebook.metadata["made_on"] = _machine(experiment)
+    notebook.metadata["made_on"] = machine
     nbformat.write(notebook, beside)
     beside.replace(target)
+    say(f"{template.stem}: executed in {time.perf_counter() - start:.1f} s")
 
 
 def _made_from(template: Path, given: dict[str, Any], experiment: Experiment) -> str:
     """A digest of all that an executed notebook shows: template, code, parameters, data, and what it runs on."""
-    total = hashlib.sha256(template.read_bytes())
-    for path in sorted((ROOT / "bu_core").rglob("*.py")):
-        total.update(path.read_bytes())
+    total = hashlib.sha256(_code(template).encode())
     for path in sorted(experiment.record.folder.rglob("*")) if experiment.record else ():
         total.update(path.read_bytes() if path.is_file() else b"")
     rest = [given, experiment.dataset.fingerprint, _machine(experiment)]
@@ -96,8 +110,19 @@ def _made_from(template: Path, given: dict[str, Any], experiment: Experiment) ->
     return total.hexdigest()
 
 
+def _code(template: Path) -> str:
+    """A digest of a template and of the package."""
+    total = hashlib.sha256(template.read_bytes())
+    for path in sorted((ROOT / "bu_core").rglob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
 def _machine(experiment: Experiment) -> str:
-    facts = experiment.environment
+    return _described(experiment.environment)
+
+
+def _described(facts: dict[str, Any]) -> str:
     device = facts["gpu"] or facts["cpu"]
     return f"{device}; Python {facts['python']}, torch {facts['torch']}, {facts['precision']}"
 
@@ -118,6 +143,8 @@ def build(profiles: Sequence[str], overrides: dict[str, Any], output: Path, say:
     for profile, name in zip(profiles, names, strict=True):
         say(f"profile {name}")
         execute(profile, overrides, source / name, [*chapters, OPENING], say)
+    say("the method, step by step")
+    execute_steps(source / "steps", say)
     executed = time.perf_counter()
     _stage(source, names, chapters)
     _jupyter_book(source, output)
@@ -161,18 +188,21 @@ def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
         "seconds here are those of the notebook alone, and how long the models took stands in the chapters. The "
         "parameters, and the machine and commit that made each model, are folded at each chapter's foot.",
     ]
-    for name in names:
+    for name, listed in {**dict.fromkeys(names, chapters), "steps": list(STEPS)}.items():
         lines += ["", f"## {name}", "", "| notebook | executed (UTC) | seconds | on |", "|---|---|---|---|"]
-        for chapter in chapters:
+        for chapter in listed:
             metadata = nbformat.read(source / name / f"{chapter}.ipynb", as_version=4).metadata
             run = metadata["papermill"]
             lines.append(
                 f"| [{chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
                 f"| {run['duration']:.1f} | {metadata['made_on']} |"
             )
-        commands = [
-            f"papermill notebooks/{chapter}.ipynb out.ipynb -f notebooks/profiles/{name}.yml" for chapter in chapters
-        ]
+        if name == "steps":
+            commands = [f"papermill notebooks/steps/{chapter}.ipynb out.ipynb" for chapter in listed]
+        else:
+            commands = [
+                f"papermill notebooks/{chapter}.ipynb out.ipynb -f notebooks/profiles/{name}.yml" for chapter in listed
+            ]
         lines += ["", "To execute them again:", "", "```bash", *commands, "```"]
     return "\n".join(lines) + "\n"
 

@@ -59,7 +59,7 @@ def test_help_lists_every_target():
 
 
 def test_templates_have_no_outputs():
-    templates = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    templates = sorted((ROOT / "notebooks").rglob("*.ipynb"))
     assert templates
     strip = [str(Path(sys.executable).with_name("nbstripout")), "--verify", "--keep-id"]
     result = subprocess.run([*strip, *templates], capture_output=True, text=True, check=False)
