@@ -86,14 +86,12 @@ def arrows(model: Classifier, data: LabelledImages, crossed: torch.Tensor, label
 def reaches(found: Mapping[float, Mapping[str, float]]) -> Figure:
     """By reach: the share of points that cross, and that get the label of the nearest region, in percent."""
     figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    for name, style in (("crossed", "o-"), ("nearest", "s--")):
-        axes.plot(list(found), [entry[name] for entry in found.values()], style)
-    for name, text, place in (
-        ("crossed", "cross a border", -14),
-        ("nearest", "get the label of the nearest region", 8),
+    for name, style, text in (
+        ("crossed", "o-", "cross a border"),
+        ("nearest", "s--", "get the label of the nearest region"),
     ):
-        last = max(found)
-        axes.annotate(text, (last, found[last][name]), (0, place), textcoords="offset points", ha="right", fontsize=9)
+        axes.plot(list(found), [entry[name] for entry in found.values()], style, label=text)
+    axes.legend(loc="lower right", fontsize=9)
     axes.set(xlabel="reach $\\epsilon$", ylabel="% of the points", ylim=(0, 108))
     return figure
 
