@@ -7,7 +7,7 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help env book reference test bench lint lock clean
+.PHONY: help env book pdf reference test bench lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
@@ -17,6 +17,9 @@ env: $(READY) ## make the Python environment in .venv
 
 book: $(READY) ## run the notebooks on PROFILE (unless told: digits and the recorded runs) and build the book
 	@$(BIN)/python -m bu_core book $(PROFILE)
+
+pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chromium or Chrome
+	@$(BIN)/python -m bu_core pdf $(PROFILE)
 
 reference: $(READY) ## compute PROFILE in full and record it under book/results; goes on where it was stopped
 	@$(BIN)/python -m bu_core reference $(PROFILE)

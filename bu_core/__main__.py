@@ -106,6 +106,21 @@ def book(profiles: tuple[str, ...], overrides: dict[str, Any], output: Path) -> 
 
 
 @main.command()
+@click.argument("profiles", nargs=-1)
+@_parameters
+@click.option("--output", type=click.Path(path_type=Path), default=Path("book"), show_default=True)
+def pdf(profiles: tuple[str, ...], overrides: dict[str, Any], output: Path) -> None:
+    """Build the book as `book` does, and print it to one PDF with Chromium."""
+    from . import book as rooms
+    from .pdf import chromium
+    from .pdf import pdf as print_pdf
+
+    chromium()  # where there is none, that is said before any work
+    page = rooms.build(profiles or ("digits", *record.recorded()), overrides, output, click.echo)
+    print_pdf(page.parent, output / "_build" / "book.pdf", click.echo)
+
+
+@main.command()
 @_profile
 @_parameters
 @click.option("--classes", default="all", show_default=True, help="Classes to forget: names or indices, with commas.")

@@ -3,10 +3,13 @@
 A built book is staged under `<output>/_build/source`: the prose chapters, the executed notebooks of each profile in a
 folder of its name, the opening page, and the page that reports when, on what and how long each notebook ran. The HTML
 lies in `<output>/_build/html`. A notebook that was executed from the same template, code, parameters and data is kept.
+Each executed notebook ends with the command that makes it, itself to download, and, once `_config.yml` names the
+repository, links that launch its template on Binder and Colab.
 """
 
 import hashlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +25,7 @@ import yaml
 
 from .config import Config, read_profile
 from .experiment import Experiment, environment
+from .record import ELSEWHERE
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENING = "index"  # the template that becomes the book's first page, executed on its first profile
@@ -55,7 +59,9 @@ def execute(
     executed = []
     for name in names:
         target = folder / f"{name}.ipynb"
-        _run(TEMPLATES[name], target, given, _made_from(TEMPLATES[name], given, experiment), _machine(experiment), say)
+        again = _again(TEMPLATES[name], profile, overrides)
+        source = _made_from(TEMPLATES[name], given, experiment, again)
+        _run(TEMPLATES[name], target, given, source, again, _machine(experiment), say)
         executed.append(target)
     return executed
 
@@ -66,16 +72,23 @@ def execute_steps(folder: Path, say: Callable[[str], None]) -> list[Path]:
     facts = environment(torch.device("cpu"), "fp32")
     executed = []
     for name, template in STEPS.items():
-        source = hashlib.sha256(f"{_code(template)}{_described(facts)}".encode()).hexdigest()
-        _run(template, folder / f"{name}.ipynb", {}, source, _described(facts), say)
+        again = _again(template, None, {})
+        source = hashlib.sha256(f"{_code(template)}{again}{_described(facts)}".encode()).hexdigest()
+        _run(template, folder / f"{name}.ipynb", {}, source, again, _described(facts), say)
         executed.append(folder / f"{name}.ipynb")
     return executed
 
 
 def _run(
-    template: Path, target: Path, given: dict[str, Any], source: str, machine: str, say: Callable[[str], None]
+    template: Path,
+    target: Path,
+    given: dict[str, Any],
+    source: str,
+    again: str,
+    machine: str,
+    say: Callable[[str], None],
 ) -> None:
-    """Execute a template, unless the notebook is there that was made from the same `source`."""
+    """Execute a template, unless the notebook is there that was made from the same `source`; `again` is its foot."""
     if _source_of(target) == source:
         say(f"{template.stem}: kept, nothing that it depends on has changed")
         return
@@ -90,6 +103,7 @@ def _run(
                 tags.append("remove-input")  # the foot of the page lists every parameter
             elif "remove-input" not in tags:
                 tags.append("hide-input")
+    notebook.cells.append(nbformat.v4.new_markdown_cell(again, id="again"))
     # papermill notes absolute paths, which tell a reader nothing and the world where the author keeps things
     for path in ("input_path", "output_path"):
         del notebook.metadata["papermill"][path]
@@ -100,12 +114,64 @@ def _run(
     say(f"{template.stem}: executed in {time.perf_counter() - start:.1f} s")
 
 
-def _made_from(template: Path, given: dict[str, Any], experiment: Experiment) -> str:
+def _again(template: Path, profile: str | None, overrides: dict[str, Any]) -> str:
+    """The foot of a page: the command that makes it, from the root of the repository, and the notebook."""
+    explained = "rerun.md" if template.stem == OPENING else "../rerun.md"
+    lines = [
+        "## Make this page again",
+        "",
+        "From the root of the repository, in its environment (`source .venv/bin/activate`):",
+        "",
+        "```bash",
+        papermill_command(template, profile, overrides),
+        "```",
+        "",
+        f"To download: {{download}}`this page's notebook <{template.name}>`, with its outputs. "
+        f"[Run it again]({explained}) explains every parameter.",
+    ]
+    repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
+    if repository["url"]:
+        links = launch_links(template, repository["url"], repository["branch"])
+        launch = ", ".join(f"[{service}]({link})" for service, link in links.items())
+        lines += [
+            "",
+            f"To launch the template, with its default parameters: {launch}. On Colab, first run "
+            f"`%pip install git+{repository['url']}`.",
+        ]
+    return "\n".join(lines)
+
+
+def papermill_command(template: Path, profile: str | None, overrides: dict[str, Any]) -> str:
+    """The shell command that executes a template as the book did; without a profile, with the template's parameters.
+
+    Left out is what says where things lie on this machine: it decides no number, and would mean nothing elsewhere.
+    """
+    words = ["papermill", template.relative_to(ROOT).as_posix(), "out.ipynb"]
+    if profile is not None:
+        path = Path(profile) if Path(profile).suffix else Path("notebooks/profiles") / f"{profile}.yml"
+        words += ["-f", path.name if path.is_absolute() else path.as_posix()]
+    for setting, value in overrides.items():
+        if setting not in ELSEWHERE:
+            words += ["-y", json.dumps({setting: value})]  # JSON is YAML, and keeps the type of every value
+    return shlex.join(words)
+
+
+def launch_links(template: Path, url: str, branch: str) -> dict[str, str]:
+    """Where Binder and Colab open a template (an executed page is in no repository); `url`: https://github.com/O/R."""
+    place = "/".join(url.rstrip("/").removesuffix(".git").split("/")[-2:])
+    path = template.relative_to(ROOT).as_posix()
+    return {
+        "Binder": f"https://mybinder.org/v2/gh/{place}/{branch}?urlpath=lab/tree/{path}",
+        "Colab": f"https://colab.research.google.com/github/{place}/blob/{branch}/{path}",
+    }
+
+
+def _made_from(template: Path, given: dict[str, Any], experiment: Experiment, again: str) -> str:
     """A digest of all that an executed notebook shows: template, code, parameters, data, and what it runs on."""
     total = hashlib.sha256(_code(template).encode())
     for path in sorted(experiment.record.folder.rglob("*")) if experiment.record else ():
         total.update(path.read_bytes() if path.is_file() else b"")
-    rest = [given, experiment.dataset.fingerprint, _machine(experiment)]
+    rest = [given, again, experiment.dataset.fingerprint, _machine(experiment)]
     total.update(json.dumps(rest, sort_keys=True).encode())
     return total.hexdigest()
 
@@ -169,6 +235,9 @@ def _stage(source: Path, names: Sequence[str], chapters: Sequence[str]) -> None:
     for cell in opening.cells:
         if cell.cell_type == "markdown":
             cell.source = cell.source.replace("{profile}", names[0])
+        for output in cell.get("outputs", ()):
+            if "text/markdown" in output.get("data", {}):
+                output.data["text/markdown"] = output.data["text/markdown"].replace("{profile}", names[0])
     nbformat.write(opening, source / f"{OPENING}.ipynb")
     (source / "executions.md").write_text(_report(source, names, chapters))
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
@@ -186,7 +255,7 @@ def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
         "",
         "Each chapter with results is a notebook that papermill executed. What it shows was computed before: the "
         "seconds here are those of the notebook alone, and how long the models took stands in the chapters. The "
-        "parameters, and the machine and commit that made each model, are folded at each chapter's foot.",
+        "parameters, the machine and commit that made each model, and the command are at each chapter's foot.",
     ]
     for name, listed in {**dict.fromkeys(names, chapters), "steps": list(STEPS)}.items():
         lines += ["", f"## {name}", "", "| notebook | executed (UTC) | seconds | on |", "|---|---|---|---|"]
@@ -197,13 +266,6 @@ def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
                 f"| [{chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
                 f"| {run['duration']:.1f} | {metadata['made_on']} |"
             )
-        if name == "steps":
-            commands = [f"papermill notebooks/steps/{chapter}.ipynb out.ipynb" for chapter in listed]
-        else:
-            commands = [
-                f"papermill notebooks/{chapter}.ipynb out.ipynb -f notebooks/profiles/{name}.yml" for chapter in listed
-            ]
-        lines += ["", "To execute them again:", "", "```bash", *commands, "```"]
     return "\n".join(lines) + "\n"
 
 

@@ -1,15 +1,17 @@
 """Opens pages of a built book in the headless Chromium that is installed, with everything outside the book cut off."""
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import unquote, urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from bu_core.book import BuildError
+from bu_core.pdf import chromium
+
 OUTSIDE = re.compile(r"^(?!file:|data:|blob:|about:)")
 PHONE, DESKTOP = 390, 1280
 
@@ -60,9 +62,12 @@ FAINT = """() => {
 }"""
 
 
-def chromium() -> str | None:
+def installed() -> str | None:
     """The path of an installed Chromium, or None."""
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    try:
+        return chromium()
+    except BuildError:
+        return None
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,17 @@ class Browser:
             faint_texts=page.evaluate(FAINT),
             too_wide=seen["too_wide"],
         )
+
+    def barriers(self, file: Path) -> list[str]:
+        """What axe-core finds serious or critical for readers with a disability: the rule, the place, the reason."""
+        page = self.open(file)
+        options = {"resultTypes": ["violations"], "preload": False}  # a preload fetches, and file:// lets nothing fetch
+        return [
+            f"{rule['id']}: {node['html'][:150]} {node['failureSummary'].splitlines()[-1].strip()[:150]}"
+            for rule in Axe().run(page, options=options).response["violations"]
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"]
+        ]
 
 
 def _leads_somewhere(link: str) -> bool:

@@ -1,6 +1,9 @@
 """The notebooks through papermill, and the book that they are assembled into."""
 
 import re
+import shlex
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import papermill
 import pytest
 import yaml
 
-from bu_core.book import TEMPLATES, execute, parameters
+from bu_core.book import TEMPLATES, execute, launch_links, papermill_command, parameters
 from bu_core.config import Config
 
 from .helpers import refusal
@@ -81,6 +84,27 @@ def test_a_notebook_is_kept_until_something_that_it_shows_changes(tmp_path: Path
     cells = code_cells(tmp_path / "utility.ipynb")
     (injected,) = (cell for cell in cells if "injected-parameters" in cell.metadata["tags"])
     assert "forget_class = 5" in injected.source.splitlines()  # what is shown is the new one
+
+
+def test_the_command_of_a_page_works_with_every_kind_of_override(tmp_path: Path, smoke_results: Path):
+    overrides = {"forget_class": 3, "methods": ["retrain", "finetune"], "unlearning": {"finetune": {"epochs": 1}}}
+    told = papermill_command(TEMPLATES["entropy"], "smoke", overrides | {"data_dir": str(tmp_path)})
+    assert str(tmp_path) not in told
+    program, template, out, *rest = shlex.split(told)
+    assert (program, out) == ("papermill", "out.ipynb")
+    command = [str(Path(sys.executable).with_name("papermill")), template, str(tmp_path / out), *rest]
+    where = ["-p", "results_dir", str(smoke_results), "--no-progress-bar"]
+    subprocess.run([*command, *where], cwd=TEMPLATES["entropy"].parent.parent, check=True, capture_output=True)
+    (injected,) = (c for c in code_cells(tmp_path / out) if "injected-parameters" in c.metadata["tags"])
+    declared = {}
+    exec(injected.source, declared)
+    assert {name: declared[name] for name in overrides} == overrides
+
+
+def test_launch_links_lead_to_a_template_in_the_repository():
+    for link in launch_links(TEMPLATES["entropy"], "https://github.com/owner/name.git", "main").values():
+        assert "/owner/name/" in link
+        assert TEMPLATES["entropy"].relative_to(TEMPLATES["entropy"].parent.parent).as_posix() in link
 
 
 def test_the_smoke_book_holds_every_page(smoke_book: Path):

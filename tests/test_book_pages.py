@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
-from .browser import DESKTOP, PHONE, Browser, chromium
+from .browser import DESKTOP, PHONE, Browser, installed
 
 
 @pytest.fixture(scope="module")
 def executable() -> str:
-    found = chromium()
+    found = installed()
     if found is None:
         pytest.skip("no Chromium is installed, so the pages are not opened")
     return found
@@ -38,6 +39,13 @@ def test_every_page_opens_without_a_fault(smoke_book: Path, executable: str, wid
     assert not faults
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_page_shuts_a_reader_out(smoke_book: Path, executable: str, dark: bool):
+    with Browser(executable, dark=dark) as browser:
+        found = {page.relative_to(smoke_book).as_posix(): browser.barriers(page) for page in pages(smoke_book)}
+    assert {page: barriers for page, barriers in found.items() if barriers} == {}
+
+
 def test_formulas_are_set(smoke_book: Path, browser: Browser):
     page = browser.open(smoke_book / "method.html")
     assert page.locator("mjx-container").count() > 0
@@ -47,3 +55,31 @@ def test_formulas_are_set(smoke_book: Path, browser: Browser):
 def test_search_finds_the_shadow_class(smoke_book: Path, browser: Browser):
     page = browser.open(smoke_book / "search.html", "?q=shadow+class")
     page.locator("#search-results li a[href*='method.html']").first.wait_for(timeout=10_000)
+
+
+def test_folded_code_opens(smoke_book: Path, browser: Browser):
+    page = browser.open(smoke_book / "smoke" / "utility.html")
+    folded = page.locator("details.hide")
+    assert folded.count() > 3
+    assert not page.locator("details.hide[open]").count()
+    code = folded.first.locator("pre").first
+    assert not code.is_visible()
+    folded.first.locator("summary").click()
+    code.wait_for(state="visible", timeout=5_000)
+
+
+def test_no_output_shows_a_warning_or_progress(smoke_book: Path, browser: Browser):
+    noisy = []
+    for file in pages(smoke_book):
+        page = browser.open(file)
+        noisy += [(file.name, text) for text in page.locator(".output.stderr, .output.stream").all_inner_texts()]
+    assert noisy == []
+
+
+def test_a_chapter_names_the_command_that_makes_it(smoke_book: Path, browser: Browser):
+    page = browser.open(smoke_book / "smoke" / "entropy.html")
+    told = page.locator("#make-this-page-again pre").inner_text()
+    assert told.strip() == "papermill notebooks/entropy.ipynb out.ipynb -f notebooks/profiles/smoke.yml"
+    link = page.locator("#make-this-page-again a.download").get_attribute("href")
+    notebook = nbformat.read((smoke_book / "smoke" / link).resolve(), as_version=4)
+    assert any(output for cell in notebook.cells for output in cell.get("outputs", []))
