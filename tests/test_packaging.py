@@ -64,3 +64,19 @@ def test_templates_have_no_outputs():
     strip = [str(Path(sys.executable).with_name("nbstripout")), "--verify", "--keep-id"]
     result = subprocess.run([*strip, *templates], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_citation_is_valid_and_the_page_says_the_same():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the schema 1.2.0 requires
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["license"] == PROJECT["license"] == "MIT"
+    assert citation["version"] == PROJECT["version"]
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License")
+    (paper,) = citation["references"]
+    assert {"type", "title", "authors"} <= set(paper)
+    page = (ROOT / "book" / "citing.md").read_text()
+    authors = " and ".join(f"{author['family-names']}, {author['given-names']}" for author in paper["authors"])
+    pages = f"{paper['start']}--{paper['end']}"
+    for told in (citation["title"], citation["version"], paper["title"], authors, pages, paper["collection-title"]):
+        assert told in page
