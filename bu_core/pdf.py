@@ -26,25 +26,30 @@ def chromium() -> str:
 
 
 class _Contents(HTMLParser):
-    """The pages that the sidebar of a page links to, in order, with their titles."""
+    """The page itself and those that its sidebar links to, in order, with their titles."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pages: dict[str, str] = {}
+        self.pages = {"index.html": ""}
         self._depth, self._at = 0, ""
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
         if tag == "nav" and (self._depth or "bd-links" in (given.get("class") or "")):
             self._depth += 1
+        elif tag == "h1" and not self.pages["index.html"]:
+            self._at = "index.html"
         elif tag == "a" and self._depth:
-            self._at = urlsplit(given.get("href") or "").path or "index.html"
-            self.pages.setdefault(self._at, "")
+            self._at = urlsplit(given.get("href") or "").path
+            if self._at:
+                self.pages.setdefault(self._at, "")
+        elif tag == "a":
+            self._at = ""  # the sign beside a heading that links to it
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "nav" and self._depth:
             self._depth -= 1
-        elif tag == "a":
+        elif tag in ("a", "h1"):
             self._at = ""
 
     def handle_data(self, data: str) -> None:

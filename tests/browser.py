@@ -1,6 +1,7 @@
 """Opens pages of a built book in the headless Chromium that is installed, with everything outside the book cut off."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -144,10 +145,15 @@ class Browser:
             too_wide=seen["too_wide"],
         )
 
-    def barriers(self, file: Path) -> list[str]:
-        """What axe-core finds serious or critical for readers with a disability: the rule, the place, the reason."""
+    def barriers(self, file: Path, rules: Sequence[str] = ()) -> list[str]:
+        """What axe-core finds serious or critical for readers with a disability: the rule, the place, the reason.
+
+        `rules`: ask these alone; without any, ask all.
+        """
         page = self.open(file)
         options = {"resultTypes": ["violations"], "preload": False}  # a preload fetches, and file:// lets nothing fetch
+        if rules:
+            options["runOnly"] = {"type": "rule", "values": list(rules)}
         return [
             f"{rule['id']}: {node['html'][:150]} {node['failureSummary'].splitlines()[-1].strip()[:150]}"
             for rule in Axe().run(page, options=options).response["violations"]
