@@ -2,12 +2,12 @@
 document.addEventListener("DOMContentLoaded", () => {
     // docutils calls the bibliography a list, but gives it no list items.
     document.querySelectorAll(".citation-list[role=list]").forEach((list) => list.removeAttribute("role"));
-    // A table that scrolls can be reached with the tabulator, and scrolled with the arrows.
+    // A table or figure that scrolls can be reached with the tabulator, and scrolled with the arrows.
     const watched = new ResizeObserver((entries) => {
         for (const { target } of entries) {
             if (target.scrollWidth > target.clientWidth) target.setAttribute("tabindex", "0");
             else target.removeAttribute("tabindex");
         }
     });
-    document.querySelectorAll(".bd-article table").forEach((table) => watched.observe(table));
+    document.querySelectorAll(".bd-article :is(table, figure)").forEach((box) => watched.observe(box));
 });
