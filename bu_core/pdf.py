@@ -16,6 +16,11 @@ from .book import BuildError
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MARGIN = "15mm"
 
+# A link to another page of the book would be one to a file of this machine; the bookmarks lead there.
+UNLINK = """() => document.querySelectorAll("a[href]").forEach((a) => {
+    if (a.protocol === "file:" && a.pathname !== location.pathname) a.removeAttribute("href");
+})"""
+
 
 def chromium() -> str:
     """The path of an installed Chromium or Chrome; BuildError where there is none."""
@@ -78,6 +83,7 @@ def pdf(html: Path, target: Path, say: Callable[[str], None]) -> Path:
         for file, title in contents(html).items():
             page.goto(file.resolve().as_uri(), wait_until="load")
             page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
+            page.evaluate(UNLINK)
             printed = page.pdf(format="A4", margin=dict.fromkeys(("top", "right", "bottom", "left"), MARGIN))
             writer.append(PdfReader(io.BytesIO(printed)), outline_item=title, import_outline=False)
         opened.close()

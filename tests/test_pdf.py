@@ -36,6 +36,10 @@ def test_the_pdf_has_every_chapter_under_a_bookmark(smoke_book: Path, executable
     for item in reader.outline:
         page = reader.pages[reader.get_destination_page_number(item)]
         assert "".join(item.title.split())[:20] in "".join(page.extract_text().split())
+    links = [note.get_object() for page in reader.pages for note in page.get("/Annots", ())]
+    targets = [link["/A"]["/URI"] for link in links if "/URI" in link.get("/A", {})]
+    assert any(target.startswith("https:") for target in targets)
+    assert [target for target in targets if target.startswith("file:")] == []  # it would name a folder of this machine
 
 
 def test_nothing_on_paper_is_cut_off(smoke_book: Path, executable: str):
