@@ -428,13 +428,34 @@ class Experiment:
     def audit(self) -> dict[str, Any]:
         """Does the class come back, once BatchNorm's statistics are estimated anew on remaining images?
 
-        `images`: on how many. `models.<name>`: `before`, and `after`, one for each number of images, as `_judged` says.
+        `images`: on how many. `models.<name>`: `before`, as `_judged` says, and `after`, one for each number of images:
+        the `accuracy` on D_f and D_ft, and for the most images all that `_judged` says.
         """
+        *fewer, most = self._audited_on()
         found = {}
         for name in self.names:
-            before = self._judged(name)
-            found[name] = {"before": before, "after": [self._judged(name, count) for count in self._audited_on()]}
-        return {"images": self._audited_on(), "models": found}
+            after = [{"accuracy": self._comes_back(name, count)} for count in fewer]
+            found[name] = {"before": self._judged(name), "after": [*after, self._judged(name, most)]}
+        return {"images": [*fewer, most], "models": found}
+
+    def _comes_back(self, name: str, images: int) -> dict[str, float]:
+        """Accuracy on D_f and D_ft, in percent, after the statistics were estimated anew on `images` of D_r."""
+        key = {"of": self._key(name), "forget_class": self.config.forget_class, "images": images}
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            model, found = self._reestimated(name, images), {}
+            for part in ("forget_train", "forget_test"):
+                data = getattr(self.split, part)
+                found[part] = measures.accuracy(
+                    Outputs(training.predict(model, data.images, self.precision), data.labels)
+                )
+            return {}, {"accuracy": found}
+
+        return self.store.get(f"back-{name}", key, make).facts["accuracy"]
+
+    def _reestimated(self, name: str, images: int) -> Classifier:
+        chosen = self._order("remain_train")[:images].to(self.device)
+        return forgetting.reestimated(self.model(name), self.split.remain_train.images[chosen], self.precision)
 
     def curves(self) -> list[dict[str, Any]]:
         """What is forgotten against what is lost, epoch by epoch, over learning rates, and with frozen statistics over
@@ -507,12 +528,7 @@ class Experiment:
         }
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            if images:
-                chosen = self._order("remain_train")[:images].to(self.device)
-                given = self.split.remain_train.images[chosen]
-                said = self._answers(forgetting.reestimated(self.model(name), given, self.precision))
-            else:
-                said = self.outputs(name)
+            said = self._answers(self._reestimated(name, images)) if images else self.outputs(name)
             scores = attacks.from_own_outputs(said, self.config.seed)
             return {}, {
                 "accuracy": {part: measures.accuracy(outputs) for part, outputs in said.items()},
