@@ -102,3 +102,13 @@ def nearest_region(model: Classifier, data: LabelledImages) -> Tensor:
 def accuracy(model: Classifier, data: LabelledImages) -> float:
     """Percent of the points that get their label."""
     return 100 * (predict(model, data.images, "fp32").argmax(1) == data.labels).double().mean().item()
+
+
+def certainty(model: Classifier, data: LabelledImages) -> float:
+    """Mean probability, 0 to 1, of the class that each point is given, right or wrong."""
+    return predict(model, data.images, "fp32").softmax(1).amax(1).mean().item()
+
+
+def share_given(model: Classifier, data: LabelledImages, label: int) -> float:
+    """Percent of the points that are given this class."""
+    return 100 * (predict(model, data.images, "fp32").argmax(1) == label).double().mean().item()

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -123,17 +124,22 @@ def animation(found: Sequence[Regions], data: LabelledImages, titles: Sequence[s
         pictures.append(base64.b64encode(kept.getvalue()).decode())
     name = f"plane-{label.split(maxsplit=1)[0].lower()}-{next(_numbers)}"
     sources = ",".join(f'"data:image/png;base64,{picture}"' for picture in pictures)
+    spoken = json.dumps(list(titles))
     return HTML(
         f"""<div id="{name}" style="max-width:100%;text-align:center">
 <img src="data:image/png;base64,{pictures[0]}" alt="{html.escape(label)}" style="max-width:100%;background:white">
 <div style="display:flex;justify-content:center;gap:1em;align-items:center">
 <button type="button">play</button>
-<input type="range" min="0" max="{len(pictures) - 1}" value="0" aria-label="epoch"></div></div>
+<input type="range" min="0" max="{len(pictures) - 1}" value="0" aria-label="epoch"
+ aria-valuetext="{html.escape(titles[0])}"></div></div>
 <script>(() => {{
-  const frames = [{sources}], box = document.getElementById("{name}");
+  const frames = [{sources}], titles = {spoken}, box = document.getElementById("{name}");
   const image = box.querySelector("img"), slider = box.querySelector("input"), button = box.querySelector("button");
   let timer = null;
-  const show = () => {{ image.src = frames[slider.value]; }};
+  const show = () => {{
+    image.src = frames[slider.value];
+    slider.setAttribute("aria-valuetext", titles[slider.value]);
+  }};
   const stop = () => {{ clearInterval(timer); timer = null; button.textContent = "play"; }};
   slider.addEventListener("input", () => {{ stop(); show(); }});
   button.addEventListener("click", () => {{
