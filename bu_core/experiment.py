@@ -207,7 +207,7 @@ class Experiment:
         mean share of an image that the object takes up, in percent; `outline`, (H, W), the share of the images that
         have the object at a pixel; `models.<name>.<asked>`, as `attention.summary` says.
         """
-        region = attention.REGIONS[self.dataset.name]
+        region = attention.REGIONS.get(self.dataset.name, attention.MIDDLE)
         kept = {name: self._looked(name) for name in attention.MODELS if name in self.names}
         sets = {}
         outlines = self._outlines()
@@ -250,7 +250,7 @@ class Experiment:
 
         `mean_image`, the mean of the remaining data, of several people, in grey, 0 to 1.
         """
-        region = attention.REGIONS[self.dataset.name]
+        region = attention.REGIONS.get(self.dataset.name, attention.MIDDLE)
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             masks = {
@@ -275,7 +275,7 @@ class Experiment:
 
     def _looked(self, name: str) -> Artefact:
         """What `attention.look` keeps of a model and of the two sets."""
-        region = attention.REGIONS[self.dataset.name]
+        region = attention.REGIONS.get(self.dataset.name, attention.MIDDLE)
         key = {
             "of": self._key(name),
             "forget_class": self.config.forget_class,

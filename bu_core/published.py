@@ -51,8 +51,9 @@ _TABLE_2 = {
     },
 }
 
-# Which of the paper's data sets a data set of ours is set beside, and whether it is the same one.
-_COUNTERPART = {"cifar10": ("CIFAR-10", True), "digits": ("CIFAR-10", False), "faces": ("VGGFace2", False)}
+# Which of the paper's data sets a data set of ours is set beside, and whether it is the same one; else `_OTHERS`.
+COUNTERPART = {"cifar10": ("CIFAR-10", True), "faces": ("VGGFace2", False)}
+_OTHERS = ("CIFAR-10", False)
 
 
 class Published(NamedTuple):
@@ -77,7 +78,7 @@ def table_2(dataset: str) -> Published:
 
 
 def _table(dataset: str, table: Mapping[str, Mapping[str, Sequence[float]]], methods: Sequence[str]) -> Published:
-    title, same = _COUNTERPART[dataset]
+    title, same = COUNTERPART.get(dataset, _OTHERS)
     columns = table[title]
     accuracy = {
         method: {part: values[index] for part, values in columns.items()} for index, method in enumerate(methods)
@@ -101,7 +102,7 @@ _SPEED_UP = {
 
 def speed_up(dataset: str) -> PublishedSpeedUp:
     """The speed-ups to be set beside ours on `dataset`."""
-    title, same = _COUNTERPART[dataset]
+    title, same = COUNTERPART.get(dataset, _OTHERS)
     return PublishedSpeedUp(title, same, _SPEED_UP[title])
 
 

@@ -9,7 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bu_core.attention import ASKED, MODELS, PARTS, REGIONS, Region, centre, ink, layer, look, maps, share, summary
+from bu_core.attention import (
+    ASKED,
+    MIDDLE,
+    MODELS,
+    PARTS,
+    REGIONS,
+    Region,
+    centre,
+    ink,
+    layer,
+    look,
+    maps,
+    share,
+    summary,
+)
 from bu_core.experiment import Experiment
 from bu_core.models import Classifier, build
 from bu_core.store import read
@@ -110,11 +124,8 @@ def test_the_centre_is_a_quarter_of_the_image(size: int):
 
 
 def test_only_a_region_with_masks_is_called_an_object():
-    assert {name: region.is_object for name, region in REGIONS.items()} == {
-        "digits": True,
-        "cifar10": False,
-        "faces": True,
-    }
+    assert {name: region.is_object for name, region in REGIONS.items()} == {"digits": True, "faces": True}
+    assert not MIDDLE.is_object
 
 
 def kept(**shares: list[float]) -> dict[str, dict[str, Tensor]]:
@@ -149,7 +160,7 @@ def test_an_interval_covers_the_mean_as_often_as_it_says():
 
 def test_nothing_is_kept_of_a_single_map():
     model, images = detector(), patches().repeat(3, 1, 1, 1)
-    found = look(model, images, torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.int64), REGIONS["cifar10"])
+    found = look(model, images, torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.int64), MIDDLE)
     assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
         "predicted.share": (6,), "predicted.map": (16, 16), "true.share": (6,), "true.map": (16, 16),
     }  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import bu_core
-from bu_core import attention, data, figures, published, unlearning
+from bu_core import data, figures, unlearning
 from bu_core.config import Config
 from bu_core.experiment import Experiment
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -79,13 +79,9 @@ def test_the_page_names_everything_that_a_task_holds():
 def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The example of a data set, in its registers, and a folder of images for it: one bright third a class."""
     made = module(bu_core, "shapes", example("python", "def shapes"), tmp_path)
-    names = {"DATASETS": data.DATASETS, "REGIONS": attention.REGIONS, "_COUNTERPART": published._COUNTERPART}
-    for register in names.values():
-        monkeypatch.setitem(register, "shapes", None)  # so that what the page puts there is taken back
+    monkeypatch.setitem(data.DATASETS, "shapes", None)  # so that what the page puts there is taken back
     exec(
-        example("python", 'DATASETS["shapes"]'),
-        names | {name: getattr(data, name) for name in ("Source",)} | vars(made)
-        | {"Region": attention.Region, "centre": attention.centre},
+        example("python", 'DATASETS["shapes"]'), {"DATASETS": data.DATASETS, "Source": data.Source} | vars(made)
     )  # fmt: skip
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 3, 300)
