@@ -5,7 +5,8 @@ settings. An experiment with a record shows it without the data.
 
 - `record.json`: settings, data set (names, sizes, fingerprint), machine, and the command.
 - `store/`: the artefacts that the chapters ask for, under the names that the store gave them. Logits are float16, which
-  keeps three decimal digits, and labels uint8. Of the weights there are the original's and Retrain's.
+  keeps three decimal digits, and labels uint8. Of the weights there are the original's and Retrain's; of people none,
+  since no model from here should recognise anybody.
 """
 
 import json
@@ -95,9 +96,10 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
         experiment.store.served.clear()
         experiment.metrics()
         experiment.measured()
-    for model in _WEIGHTS_KEPT:
-        if model in experiment.names:
-            experiment.weights(model)
+    if not _shows_people(experiment.dataset):
+        for model in _WEIGHTS_KEPT:
+            if model in experiment.names:
+                experiment.weights(model)
     kept = sorted(experiment.store.served)
     folder, beside = ROOT / name, ROOT / f".{name}"
     shutil.rmtree(beside, ignore_errors=True)
@@ -132,9 +134,13 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
     return folder
 
 
+def _shows_people(dataset: Dataset) -> bool:
+    return dataset.name == "faces"
+
+
 def _unnamed(dataset: Dataset) -> list[str]:
     """The names of the classes, but of people, who were not asked, numbers."""
-    if dataset.name == "faces":
+    if _shows_people(dataset):
         return [f"person {number}" for number in range(1, len(dataset.classes) + 1)]
     return list(dataset.classes)
 

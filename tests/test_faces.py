@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bu_core import faces
+from bu_core import faces, record
 from bu_core.config import Config
 from bu_core.data import Dataset, load
 from bu_core.experiment import Experiment
@@ -199,31 +199,40 @@ def test_a_class_is_given_by_name_or_number(people: Path, tmp_path: Path):
 # --- the whole way --------------------------------------------------------------------------------------------------
 
 
-def test_what_faces_have_of_their_own_works_in_an_experiment(people: Path, tmp_path: Path):
-    config = Config.from_mapping(
-        {
-            "dataset": "faces",
-            "data_dir": str(people),
-            "data": {"people": 3, "size": 64, "images_per_person": 10, "others": 1, "test_share": 0.3},
-            "model": "resnet18",
-            "pretraining": {"source": "others", "epochs": 1},
-            "width": 1,
-            "forget_class": "Bob",
-            "epochs": 1,
-            "batch_size": 8,
-            "lr": 0.01,
-            "methods": ["retrain", "boundary_expanding", "fisher"],
-            "unlearning": {"boundary_expanding": {"epochs": 1}},
-            "timing_runs": 1,
-            "sample_size": 50,
-            "precision": "fp32",
-            "results_dir": str(tmp_path / "results"),
-        }
-    )
-    experiment = Experiment(config)
-    metrics = experiment.metrics()
-    assert metrics["methods"]["retrain"]["accuracy"]["forget_train"] <= 100
+def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_weights(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    given = {
+        "dataset": "faces",
+        "data": {"people": 3, "size": 64, "images_per_person": 10, "others": 1, "test_share": 0.3},
+        "model": "resnet18",
+        "pretraining": {"source": "others", "epochs": 1},
+        "width": 1,
+        "forget_class": 1,
+        "epochs": 1,
+        "batch_size": 8,
+        "lr": 0.01,
+        "methods": ["retrain", "boundary_expanding", "fisher"],
+        "unlearning": {"boundary_expanding": {"epochs": 1}},
+        "timing_runs": 1,
+        "sample_size": 50,
+        "precision": "fp32",
+    }
+    results = {"data_dir": str(people), "results_dir": str(tmp_path / "results")}
+    experiment = Experiment(Config.from_mapping(given | results))
+    monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    folder = record.publish(experiment, "people", "the command")
     assert experiment.attention()["region"] == {"name": "face", "is_object": True}
     assert set(experiment.timing()["growth"]) == {"images", "epochs"}
     assert list((tmp_path / "results" / "store").glob("pretrained-*.safetensors"))
     assert torch.equal(experiment._initial().body[0].weight, experiment._pretrained().tensors["0.weight"])
+
+    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert len(kept) < 2_000_000, "a ResNet-18 alone has 45 million bytes"
+    assert not any(name.encode() in kept for name in ("Ada", "Bob", "Cem", "Dan", str(people)))
+
+    monkeypatch.setattr("bu_core.experiment.load", lambda *_: pytest.fail("a record is shown without data"))
+    shown = Experiment(Config.from_mapping(given | {"results_dir": str(tmp_path / "elsewhere")}))
+    assert shown.dataset.classes == ("person 1", "person 2", "person 3")
+    assert shown.metrics()["environment"] == experiment.environment
+    assert shown.measured()["audit"] == experiment.audit()
