@@ -51,6 +51,11 @@ class Evidence:
         self.metrics = metrics
         self._measured = measured
 
+    @property
+    def faces(self) -> bool:
+        """Whether the data are faces, of which the paper says some things otherwise than of CIFAR-10."""
+        return self.metrics["dataset"]["name"] == "faces"
+
     def method(self, name: str) -> Mapping[str, Any]:
         if name not in self.metrics["methods"]:
             raise Missing(f"the profile does not run {name}")
@@ -127,7 +132,9 @@ def _weak_baselines(evidence: Evidence) -> list[Check]:
     checks = []
     for name, title in (("negative_gradient", "Negative Gradient"), ("random_labels", "Random Labels")):
         checks += [
-            at_least(f"what {title} leaves of D_f", evidence.accuracy(name, "forget_train"), 5),
+            at_least(
+                f"what {title} leaves of D_f", evidence.accuracy(name, "forget_train"), 2 if evidence.faces else 5
+            ),
             above(
                 f"what {title} costs on D_rt", evidence.lost(name, "remain_test"),
                 "what Boundary Shrink costs", evidence.lost("boundary_shrink", "remain_test"), "points",
@@ -154,21 +161,25 @@ def _amnesiac_costs(evidence: Evidence) -> list[Check]:
 
 def _private_like_retrain(evidence: Evidence) -> list[Check]:
     shrink, expanding = (_asr_distance(evidence, name) for name in ("boundary_shrink", "boundary_expanding"))
+    asked, limit = (at_least, NEAR) if evidence.faces else (at_most, -NEAR)
     return [
         at_most("Boundary Shrink's distance from Retrain's ASR", shrink, NEAR, "points"),
         at_most("Boundary Expanding's distance", expanding, NEAR, "points"),
         above("Boundary Expanding's distance", expanding, "Boundary Shrink's", shrink, "points"),
         *(
-            at_most(f"{title}'s ASR less Retrain's", _asr(evidence, name) - _asr(evidence, "retrain"), -NEAR, "points")
+            asked(f"{title}'s ASR less Retrain's", _asr(evidence, name) - _asr(evidence, "retrain"), limit, "points")
             for name, title in (("negative_gradient", "Negative Gradient"), ("random_labels", "Random Labels"))
         ),
     ]
 
 
 def _fast(evidence: Evidence) -> list[Check]:
+    expanding, shrink = (22, 11.7) if evidence.faces else (25, 4.8)
     return [
-        at_least("Boundary Expanding's speed-up over Retrain", _speed_up(evidence, "boundary_expanding"), 25, "times"),
-        at_least("Boundary Shrink's", _speed_up(evidence, "boundary_shrink"), 4.8, "times"),
+        at_least(
+            "Boundary Expanding's speed-up over Retrain", _speed_up(evidence, "boundary_expanding"), expanding, "times"
+        ),
+        at_least("Boundary Shrink's", _speed_up(evidence, "boundary_shrink"), shrink, "times"),
     ]
 
 
@@ -335,12 +346,14 @@ CLAIMS = {
         ),
         Claim(
             7, "Figure 3",
-            "The ASR of Shrink and Expanding is close to Retrain's, Shrink's closer; on CIFAR-10 those of Negative "
-            "Gradient and Random Labels lie far below.",
+            "The ASR of Shrink and Expanding is close to Retrain's, Shrink's closer; those of Negative Gradient and "
+            "Random Labels lie far below it on CIFAR-10, and above it on faces.",
             _private_like_retrain,
         ),
         Claim(
-            8, "Figure 4, section 5.4", "Expanding is 29.7 and Shrink 4.8 times faster than Retrain on CIFAR-10.", _fast
+            8, "Figure 4, section 5.4",
+            "Expanding is 29.7 and Shrink 4.8 times faster than Retrain on CIFAR-10, on faces 26.6 and 11.7 times.",
+            _fast,
         ),
         Claim(
             9, "section 5.4", "Fisher takes longer than Retrain; recording for Amnesiac doubles the training time.",

@@ -16,15 +16,42 @@ ASR = {
 
 @pytest.fixture
 def as_published() -> dict[str, Any]:
-    """Metrics that hold the paper's own accuracies, and ASRs in the order of its Figure 3."""
+    """Metrics that hold the paper's own accuracies on CIFAR-10, and ASRs in the order of its Figure 3."""
     accuracy = published.table_1("cifar10").accuracy | published.table_2("cifar10").accuracy
-    return {"methods": {name: {"accuracy": accuracy[name], "attack": {"asr": ASR[name]}} for name in accuracy}}
+    return {
+        "dataset": {"name": "cifar10"},
+        "methods": {name: {"accuracy": accuracy[name], "attack": {"asr": ASR[name]}} for name in accuracy},
+    }
+
+
+@pytest.fixture
+def as_published_on_faces() -> dict[str, Any]:
+    """The same on faces, where the ASRs of Negative Gradient and Random Labels are high."""
+    accuracy, asr = published.table_1("faces").accuracy, ASR | {"negative_gradient": 85, "random_labels": 80}
+    return {
+        "dataset": {"name": "faces"},
+        "methods": {name: {"accuracy": accuracy[name], "attack": {"asr": asr[name]}} for name in accuracy},
+    }
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
 def test_the_papers_own_numbers_reproduce_its_claims(as_published: dict[str, Any], number: int):
     (judgement,) = judged([number], as_published)
     assert judgement.verdict == REPRODUCED, judgement.checks
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 7])
+def test_so_do_its_numbers_on_faces(as_published_on_faces: dict[str, Any], number: int):
+    (judgement,) = judged([number], as_published_on_faces)
+    assert judgement.verdict == REPRODUCED, judgement.checks
+
+
+@pytest.mark.parametrize(("expanding", "shrink", "verdict"), [(26.6, 11.7, REPRODUCED), (29.7, 4.8, PARTLY)])
+def test_the_speed_ups_on_faces_are_those_on_faces(
+    as_published_on_faces: dict[str, Any], expanding: float, shrink: float, verdict: str
+):
+    timing = {"methods": {"boundary_expanding": {"speed_up": expanding}, "boundary_shrink": {"speed_up": shrink}}}
+    assert judged([8], as_published_on_faces, timing=timing)[0].verdict == verdict
 
 
 def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[str, Any]):
