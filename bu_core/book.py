@@ -25,6 +25,7 @@ import yaml
 
 from .config import Config, read_profile
 from .experiment import Experiment, environment
+from .measurements import Measurements
 from .record import ELSEWHERE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +55,7 @@ def execute(
     given = parameters(profile, overrides)
     experiment = Experiment(Config.from_mapping(given), say)
     experiment.metrics()
-    experiment.measured()
+    Measurements(experiment).all()
     folder.mkdir(parents=True, exist_ok=True)
     executed = []
     for name in names:

@@ -3,9 +3,9 @@
     experiment = Experiment(Config.from_profile("digits"))
     experiment.model("boundary_shrink")     # the unlearned model
     experiment.outputs("boundary_shrink")   # what it says of D_r, D_f, D_rt, D_ft
-    experiment.metrics()                    # every number, also left in results_dir/metrics.json
+    experiment.metrics()                    # accuracy, attack, entropy and time of each, also in metrics.json
 
-The names of the models are `original` and those in METHODS.
+The names of the models are `original` and those in METHODS. What single chapters look at is in `measurements`.
 """
 
 import copy
@@ -24,20 +24,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from . import (
-    attacks,
-    attention,
-    decision_space,
-    forgetting,
-    measures,
-    models,
-    neighbours,
-    pretraining,
-    timing,
-    training,
-)
+from . import attacks, measures, models, pretraining, training
 from .config import Config, class_index
-from .data import SPLITS, Dataset, ForgetSplit, LabelledImages, load, pixels, split
+from .data import SPLITS, Dataset, ForgetSplit, load, split
 from .measures import Outputs
 from .models import Classifier
 from .record import Record
@@ -103,14 +92,14 @@ class Experiment:
     def model(self, name: str) -> Classifier:
         """The original or an unlearned model, on the device and in evaluation mode."""
         if name not in self._models:
-            model = self._initial()
+            model = self.initial()
             model.load_state_dict(self.weights(name).tensors)
             self._models[name] = model.eval()
         return self._models[name]
 
     def weights(self, name: str) -> Artefact:
         """A model's state_dict, and as facts `environment`, `seconds` and, of Amnesiac, `recording`."""
-        return self._fitted(name, self._key(name), lambda partial: self._make(name, partial))
+        return self._fitted(name, self.key(name), lambda partial: self._make(name, partial))
 
     def seconds(self, name: str) -> list[float]:
         """How long it took to make a model, for each time that this was measured; evaluation is left out."""
@@ -126,14 +115,15 @@ class Experiment:
         """The outputs of a model, and as their facts those of its making: a record keeps few weights."""
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            said = self._answers(self.model(name))
+            said = self.answers(self.model(name))
             tensors = {f"{part}.{of}": t for part, outputs in said.items() for of, t in outputs._asdict().items()}
             return tensors, self.weights(name).facts
 
-        key = {"of": self._key(name), "forget_class": self.config.forget_class}
+        key = {"of": self.key(name), "forget_class": self.config.forget_class}
         return self.store.get(f"said-{name}", key, make)
 
-    def _answers(self, model: Classifier) -> dict[str, Outputs]:
+    def answers(self, model: Classifier) -> dict[str, Outputs]:
+        """What any model says of each of the four sets, on the CPU; nothing is kept."""
         sets = {part: getattr(self.split, part) for part in SPLITS}
         return {
             part: Outputs(training.predict(model, data.images, self.precision).cpu(), data.labels.cpu())
@@ -142,7 +132,7 @@ class Experiment:
 
     def attack(self, name: str) -> attacks.Scores:
         """The membership attack that learns from the model's own outputs, on that model."""
-        key = {"of": self._key(name), "forget_class": self.config.forget_class, "attack": attacks.SETTINGS}
+        key = {"of": self.key(name), "forget_class": self.config.forget_class, "attack": attacks.SETTINGS}
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             return attacks.from_own_outputs(self.outputs(name), self.config.seed)._asdict(), {}
@@ -151,7 +141,7 @@ class Experiment:
 
     def attack_shadow(self, name: str) -> attacks.Scores:
         """The membership attack that learns from shadow models, on one model."""
-        key = {"of": self._key(name), "shadows": self._shadow_keys(), "attack": attacks.SETTINGS}
+        key = {"of": self.key(name), "shadows": self._shadow_keys(), "attack": attacks.SETTINGS}
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             shadows = [self._shadow(number) for number in range(self.config.shadow_models)]
@@ -159,242 +149,7 @@ class Experiment:
 
         return attacks.Scores(**self.store.get(f"attack_shadow-{name}", key, make).tensors)
 
-    # --- the measurements of single chapters ----------------------------------------------------------------------
-
-    def timing(self) -> dict[str, Any]:
-        """What the methods cost: `timing.measure`, and the `environment`, since a time belongs to a machine.
-
-        Retrain is timed even where it is none of the methods: the others are compared with it.
-        """
-        timed = {name: self.config.unlearning[name] for name in dict.fromkeys(("retrain", *self.config.methods))}
-        key = {
-            "of": [self._key(name) for name in ("original", *sorted(timed))],
-            "runs": self.config.timing_runs,
-            "timing": timing.SETTINGS,
-            "machine": self._machine,
-        }
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            task = self.task()
-            if "amnesiac" in timed:
-                task.recorded(timed["amnesiac"]["window"])  # recording is a part of the original's training
-            initial = None if self.config.model in models.ONE_WIDTH else self._initial
-            found = timing.measure(task, timed, self.config.timing_runs, initial)
-            return {}, found | {"environment": self.environment}
-
-        return self.store.get("timing", key, make).facts
-
-    def measured(self) -> dict[str, dict[str, Any]]:
-        """Every measurement beside `metrics`, by name: what the paper's claims are judged by."""
-        return {
-            "timing": self.timing(),
-            "attention": self.attention(),
-            "decision_space": self.decision_space(),
-            "neighbours": self.neighbours(),
-            "parts": self.parts(),
-            "audit": self.audit(),
-            "curves": self.curves(),
-            "variants": self.variants(),
-            "control": self.control(),
-        }
-
-    def attention(self) -> dict[str, Any]:
-        """Where the models of Figure 5 look.
-
-        `region`: the `name` of what counts as the object and whether it `is_object`; `mean_image`: of faces the mean of
-        the remaining data, in grey, (H, W), else None; `map_size`: height and width of
-        the layer's maps. `sets.<set>`, for D_f and as a control D_r: how many `images` were looked at; `area`, the
-        mean share of an image that the object takes up, in percent; `outline`, (H, W), the share of the images that
-        have the object at a pixel; `models.<name>.<asked>`, as `attention.summary` says.
-        """
-        region = attention.REGIONS.get(self.dataset.name, attention.MIDDLE)
-        kept = {name: self._looked(name) for name in attention.MODELS if name in self.names}
-        sets = {}
-        outlines = self._outlines()
-        for part in attention.PARTS:
-            found = {
-                name: {
-                    of.removeprefix(f"{part}."): tensor
-                    for of, tensor in artefact.tensors.items()
-                    if of.startswith(f"{part}.")
-                }
-                for name, artefact in kept.items()
-            }
-            sets[part] = {
-                "images": len(self._sample(part)),
-                "area": 100 * outlines[part].mean().item(),
-                "outline": outlines[part].tolist(),
-                "models": attention.summary(found, self.config.seed),
-            }
-        return {
-            "region": {"name": region.name, "is_object": region.is_object},
-            "mean_image": outlines["mean_image"].tolist() if "mean_image" in outlines else None,
-            "map_size": kept["original"].facts["map_size"],
-            "sets": sets,
-        }
-
-    def overlays(self, count: int = 4) -> dict[str, Any]:
-        """Single forgetting images, for whoever has them: nothing of this is kept.
-
-        `images`: uint8, (count, H, W, 3); `maps.<name>`: each model's maps of them for its own answer, (count, H, W).
-        """
-        images = self.split.forget_train.images[self._sample("forget_train")[:count].to(self.device)]
-        maps = {}
-        for name in (name for name in attention.MODELS if name in self.names):
-            predicted = training.predict(self.model(name), images, self.precision).argmax(1)
-            maps[name] = attention.maps(self.model(name), images, predicted).numpy()
-        return {"images": images.permute(0, 2, 3, 1).cpu().numpy(), "maps": maps}
-
-    def _outlines(self) -> dict[str, Tensor]:
-        """For each set the share of its images that have the object at a pixel, float64, (H, W); and of faces
-
-        `mean_image`, the mean of the remaining data, of several people, in grey, 0 to 1.
-        """
-        region = attention.REGIONS.get(self.dataset.name, attention.MIDDLE)
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            masks = {
-                part: region.masks(getattr(self.split, part).images.cpu()[self._sample(part)]).double()
-                for part in attention.PARTS
-            }
-            kept = {part: mask.mean(0) for part, mask in masks.items()}
-            if self.dataset.name == "faces":  # aligned, so that a mean shows something
-                images = self.split.remain_train.images[self._sample("remain_train").to(self.device)]
-                kept["mean_image"] = pixels(images).mean((0, 1)).cpu()
-            return kept, {}
-
-        key = {
-            "dataset": self.dataset.fingerprint,
-            "seed": self.config.seed,
-            "forget_class": self.config.forget_class,
-            "sample_size": self.config.sample_size,
-            "region": region.name,
-            "attention": attention.SETTINGS,
-        }
-        return self.store.get("outlines", key, make).tensors
-
-    def _looked(self, name: str) -> Artefact:
-        """What `attention.look` keeps of a model and of the two sets."""
-        region = attention.REGIONS.get(self.dataset.name, attention.MIDDLE)
-        key = {
-            "of": self._key(name),
-            "forget_class": self.config.forget_class,
-            "sample_size": self.config.sample_size,
-            "region": region.name,
-            "attention": attention.SETTINGS,
-        }
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            model, tensors = self.model(name), {}
-            for part in attention.PARTS:
-                chosen = self._sample(part)
-                images = getattr(self.split, part).images[chosen.to(self.device)]
-                outputs = self.outputs(name)[part]
-                predicted, labels = outputs.logits.argmax(1)[chosen], outputs.labels[chosen]
-                found = attention.look(model, images, labels, predicted, region)
-                tensors |= {f"{part}.{of}": tensor for of, tensor in found.items()}
-            return tensors, {"map_size": attention.layer(model, pixels(images[:1]))[1]}
-
-        return self.store.get(f"attention-{name}", key, make)
-
-    def decision_space(self) -> dict[str, Any]:
-        """Where the models of Figure 6 have the remaining and the forgetting samples.
-
-        `images`: how many of each set are in the map. `models.<name>`: `map`, with `remain` and `forget` (places in the
-        plane, (N, 2)), the true labels of the former (`remain_labels`) and the model's answer for the latter
-        (`forget_predicted`); `compactness`, over these images; and over all of the set, `margin.<set>` for D_r and D_f
-        (`margin_summary`) and `forget`, of D_f (`destinations`).
-        """
-        names = [name for name in decision_space.MODELS if name in self.names]
-        chosen = {part: self._sample(part) for part in ("remain_train", "forget_train")}
-        key = {
-            "of": [self._key(name) for name in names],
-            "forget_class": self.config.forget_class,
-            "sample_size": self.config.sample_size,
-            "space": decision_space.SETTINGS,
-        }
-        remaining = self.outputs("original")["remain_train"].labels[chosen["remain_train"]]
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            images = [getattr(self.split, part).images[index.to(self.device)] for part, index in chosen.items()]
-            samples = {
-                name: decision_space.Sample(
-                    *(decision_space.features(self.model(name), part, self.precision) for part in images)
-                )
-                for name in names
-            }
-            places = decision_space.embedded(decision_space.aligned(samples), self.config.seed)
-            tensors = {f"{name}.{side}": part for name in names for side, part in places[name]._asdict().items()}
-            return tensors, {name: decision_space.compactness(samples[name], remaining) for name in names}
-
-        kept = self.store.get("decision_space", key, make)
-        outputs = {name: self.outputs(name) for name in names}
-        retrain = outputs["retrain"]["forget_train"] if "retrain" in names else None
-        return {
-            "images": {part: len(index) for part, index in chosen.items()},
-            "models": {
-                name: {
-                    "map": {
-                        "remain": kept.tensors[f"{name}.remain"].tolist(),
-                        "remain_labels": remaining.tolist(),
-                        "forget": kept.tensors[f"{name}.forget"].tolist(),
-                        "forget_predicted": found["forget_train"].logits.argmax(1)[chosen["forget_train"]].tolist(),
-                    },
-                    "compactness": kept.facts[name],
-                    "margin": {part: decision_space.margin_summary(found[part]) for part in chosen},
-                    "forget": decision_space.destinations(
-                        found["forget_train"], outputs["original"]["forget_train"], retrain
-                    ),
-                }
-                for name, found in outputs.items()
-            },
-        }
-
-    def neighbours(self) -> dict[str, Any]:
-        """What Boundary Shrink's search finds, in one step and in several: `neighbours.summary` for D_f, and
-
-        `epsilons`, at which reaches; `epsilon`, the reach that Boundary Shrink itself has here; `walks.<search>`, steps
-        and step size; `seconds`, the median time of each search of those images, on the machine in `environment`;
-        `outcome.<search>`, for Boundary Shrink with either search: `accuracy` on the four sets in percent and
-        `like_retrain`, the share of D_f, in percent, that gets the class that Retrain gives it (None without Retrain).
-        """
-        settings = self.config.unlearning["boundary_shrink"]
-        walks = {"fgsm": [1, 1.0], "pgd": [settings["steps"], settings["step_size"]]}
-        epsilons, chosen = neighbours.grid(settings["epsilon"]), self._sample("forget_train")
-        key = {
-            "of": self._key("original"),
-            "forget_class": self.config.forget_class,
-            "sample_size": self.config.sample_size,
-            "walks": walks,
-            "epsilons": epsilons,
-            "machine": self._machine,
-        }
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            data = self.split.forget_train[chosen.to(self.device)]
-            found, seconds = neighbours.search(self.model("original"), data, self.precision, walks, epsilons)
-            return found, {"seconds": seconds, "environment": self.environment}
-
-        kept = self.store.get("neighbours", key, make)
-        retrain = self.outputs("retrain")["forget_train"] if "retrain" in self.names else None
-        outcome = {}
-        for search in walks:
-            outputs = self._changed("boundary_shrink", search=search).outputs("boundary_shrink")
-            outcome[search] = {
-                "accuracy": {part: measures.accuracy(outputs[part]) for part in SPLITS},
-                "like_retrain": measures.agreement(outputs["forget_train"], retrain) if retrain else None,
-            }
-        labels = self.outputs("original")["forget_train"].labels[chosen]
-        return neighbours.summary(kept.tensors, labels, len(self.dataset.classes)) | {
-            "epsilons": epsilons,
-            "epsilon": settings["epsilon"],
-            "walks": walks,
-            "seconds": {name: statistics.median(runs) for name, runs in kept.facts["seconds"].items()},
-            "environment": kept.facts["environment"],
-            "outcome": outcome,
-        }
-
-    def _changed(self, method: str, **settings: Any) -> "Experiment":
+    def changed(self, method: str, **settings: Any) -> "Experiment":
         """This experiment with other settings for one method: the same data, original and store."""
         changed = copy.copy(self)
         unlearning = dict(self.config.unlearning) | {method: self.config.unlearning[method] | settings}
@@ -402,189 +157,30 @@ class Experiment:
         changed._models = {name: model for name, model in self._models.items() if name != method}
         return changed
 
-    # --- what does the forgetting -----------------------------------------------------------------------------------
-
-    def parts(self) -> dict[str, Any]:
-        """What the statistics and the weights each do (`forgetting.PARTS`): for the methods that fine-tune on D_f.
-
-        `original` and `retrain`: as `_judged` says. `methods.<name>.<part>`: the same, and `explained`, the part's
-        share of what both together take from D_f, in percent. What the statistics do alone does not depend on the
-        method, and is computed with the first.
-        """
-        found: dict[str, Any] = {}
-        for name in self._dismantled():
-            alone = next(iter(found.values()))["statistics"] if found else None
-            parts = {
-                part: dict(alone) if alone and part == "statistics" else self._changed(name, **settings)._judged(name)
-                for part, settings in forgetting.PARTS.items()
-            }
-            before, both = (entry["accuracy"]["forget_train"] for entry in (self._judged("original"), parts["both"]))
-            for entry in parts.values():
-                entry["explained"] = forgetting.share_explained(before, entry["accuracy"]["forget_train"], both)
-            found[name] = parts
-        yardsticks = {name: self._judged(name) for name in ("original", "retrain") if name in self.names}
-        return yardsticks | {"methods": found}
-
-    def audit(self) -> dict[str, Any]:
-        """Does the class come back, once BatchNorm's statistics are estimated anew on remaining images?
-
-        `images`: on how many. `models.<name>`: `before`, as `_judged` says, and `after`, one for each number of images:
-        the `accuracy` on D_f and D_ft, and for the most images all that `_judged` says.
-        """
-        *fewer, most = self._audited_on()
-        found = {}
-        for name in self.names:
-            after = [{"accuracy": self._comes_back(name, count)} for count in fewer]
-            found[name] = {"before": self._judged(name), "after": [*after, self._judged(name, most)]}
-        return {"images": [*fewer, most], "models": found}
-
-    def _comes_back(self, name: str, images: int) -> dict[str, float]:
-        """Accuracy on D_f and D_ft, in percent, after the statistics were estimated anew on `images` of D_r."""
-        key = {"of": self._key(name), "forget_class": self.config.forget_class, "images": images}
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            model, found = self._reestimated(name, images), {}
-            for part in ("forget_train", "forget_test"):
-                data = getattr(self.split, part)
-                found[part] = measures.accuracy(
-                    Outputs(training.predict(model, data.images, self.precision), data.labels)
-                )
-            return {}, {"accuracy": found}
-
-        return self.store.get(f"back-{name}", key, make).facts["accuracy"]
-
-    def _reestimated(self, name: str, images: int) -> Classifier:
-        chosen = self._order("remain_train")[:images].to(self.device)
-        return forgetting.reestimated(self.model(name), self.split.remain_train.images[chosen], self.precision)
-
-    def curves(self) -> list[dict[str, Any]]:
-        """What is forgotten against what is lost, epoch by epoch, over learning rates, and with frozen statistics over
-
-        reaches, which decide labels: where the statistics follow the batches, those matter little.
-
-        Each curve: `method`, `batchnorm`, `lr`, `epsilon` (None where the method has none) and `points`, from the
-        original to the last epoch, each with the accuracies in percent `before` and `after` the statistics were
-        estimated anew. They rest on `sample_size` images of each set.
-        """
-        asked = []
-        for name in (name for name in forgetting.CURVES if name in self.config.methods):
-            own = self.config.unlearning[name]
-            rates = [{"lr": lr} for lr in forgetting.LEARNING_RATES]
-            reaches = [{"epsilon": reach} for reach in forgetting.EPSILONS if "epsilon" in own]
-            asked += [(name, own | rate | {"batchnorm": "train"}) for rate in rates]
-            asked += [(name, own | variant | {"batchnorm": "frozen"}) for variant in rates + reaches]
-        curves = []
-        for name, settings in asked:
-            points = self._changed(name, **settings)._points(name)
-            shown = {of: settings.get(of) for of in ("batchnorm", "lr", "epsilon")}
-            if (curve := {"method": name, **shown, "points": points}) not in curves:
-                curves.append(curve)
-        return curves
-
-    def variants(self) -> dict[str, dict[str, Any]]:
-        """Where the released code differs from the paper's text: `forgetting.VARIANTS`, by method and title.
-
-        Each: as `_judged` says.
-        """
-        found: dict[str, dict[str, Any]] = {}
-        for name, variants in forgetting.VARIANTS.items():
-            for title, variant in variants.items() if name in self.config.methods else ():
-                changed = self._changed(name, **forgetting.varied(self.config.unlearning[name], variant))
-                found.setdefault(name, {})[title] = changed._judged(name)
-        return found
-
-    def control(self) -> dict[str, Any] | None:
-        """The same methods on a model without running statistics, `config.control`; None where that names none.
-
-        `model`: its name; `models.<name>`, for the original and each method taken apart: as `_judged` says.
-        """
-        if self.config.control is None:
-            return None
+    def with_model(self, model: str) -> "Experiment":
+        """This experiment on another architecture: the same data and store."""
         changed = copy.copy(self)
-        changed.config = replace(self.config, model=self.config.control)
+        changed.config = replace(self.config, model=model)
         changed._models, changed._recordings = {}, {}
-        names = ("original", *self._dismantled())
-        return {"model": self.config.control, "models": {name: changed._judged(name) for name in names}}
+        return changed
 
-    def _dismantled(self) -> list[str]:
-        return [name for name in forgetting.METHODS if name in self.config.methods]
-
-    def _audited_on(self) -> list[int]:
-        """Numbers of images that the audit sees; of a small D_r, all."""
-        remaining = len(self.outputs("original")["remain_train"].labels)
-        return sorted({min(count, remaining) for count in forgetting.REESTIMATED_ON})
-
-    def _judged(self, name: str, images: int = 0) -> dict[str, Any]:
-        """`accuracy` on the four sets in percent, the `attack`'s summary, the mean `entropy` of D_f in nats, and the
-        median `seconds` that the model took to make,
-
-        after BatchNorm's statistics were estimated anew on `images` images of D_r; 0 leaves them as they are.
-        """
-        key = {
-            "of": self._key(name),
-            "forget_class": self.config.forget_class,
-            "images": images,
-            "attack": attacks.SETTINGS,
-        }
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            said = self._answers(self._reestimated(name, images)) if images else self.outputs(name)
-            scores = attacks.from_own_outputs(said, self.config.seed)
-            return {}, {
-                "accuracy": {part: measures.accuracy(outputs) for part, outputs in said.items()},
-                "attack": attacks.summary(scores, None, self.config.seed),
-                "entropy": measures.entropy(said["forget_train"]).mean().item(),
-                "seconds": statistics.median(self.seconds(name)),
-            }
-
-        return copy.deepcopy(self.store.get(f"judged-{name}", key, make).facts)
-
-    def _points(self, name: str) -> list[dict[str, Any]]:
-        """The points of one curve; see `curves`."""
-        key = {
-            "of": self._key(name),
-            "forget_class": self.config.forget_class,
-            "sample_size": self.config.sample_size,
-            "forgetting": forgetting.SETTINGS,
-        }
-
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            parts = {part: getattr(self.split, part)[self._sample(part).to(self.device)] for part in SPLITS}
-            chosen = self._order("remain_train")[: forgetting.AUDIT_OF_A_CURVE].to(self.device)
-            remaining = self.split.remain_train.images[chosen]
-
-            def right(model: Classifier, data: LabelledImages) -> float:
-                return measures.accuracy(Outputs(training.predict(model, data.images, self.precision), data.labels))
-
-            def look(model: Classifier) -> dict[str, Any]:
-                both = {"before": model, "after": forgetting.reestimated(model, remaining, self.precision)}
-                return {
-                    when: {part: right(looked, data) for part, data in parts.items()} for when, looked in both.items()
-                }
-
-            original = self.model("original")
-            watcher = forgetting.Watcher(original, look)
-            last = METHODS[name](self.task(watcher), **self.config.unlearning[name])
-            return {}, {"points": [look(original), *watcher.seen, look(last)]}
-
-        return self.store.get(f"curve-{name}", key, make).facts["points"]
-
-    def _sample(self, part: str) -> Tensor:
+    def sample(self, part: str) -> Tensor:
         """Which images of a set are looked at one by one: their numbers, drawn at random, int64, on the CPU."""
-        return self._order(part)[: self.config.sample_size]
+        return self.order(part)[: self.config.sample_size]
 
-    def _order(self, part: str) -> Tensor:
+    def order(self, part: str) -> Tensor:
+        """The numbers of all images of a set in the random order that samples are taken from, int64, on the CPU."""
         generator = torch.Generator().manual_seed(self.config.seed)
         return torch.randperm(len(self.outputs("original")[part].labels), generator=generator)
 
     @property
-    def _machine(self) -> dict[str, Any]:
+    def machine(self) -> dict[str, Any]:
         """What a time depends on beside the work."""
         return {name: value for name, value in self.environment.items() if name not in ("git_commit", "date")}
 
     # --- how it is made -------------------------------------------------------------------------------------------
 
-    def _initial(self, width: float | None = None) -> Classifier:
+    def initial(self, width: float | None = None) -> Classifier:
         """The model before its training; of another width than the config's, for what only looks at its size."""
         config, channels, classes = self.config, self.dataset.channels, len(self.dataset.classes)
         model = models.build(config.model, channels, classes, width or config.width, config.seed).to(self.device)
@@ -623,8 +219,8 @@ class Experiment:
 
         return self._fitted("pretrained", key, make)
 
-    def _key(self, name: str) -> dict[str, Any]:
-        """All that decides a model's weights, and nothing else."""
+    def key(self, name: str) -> dict[str, Any]:
+        """All that decides a model's weights, and nothing else: what the model is found by in the store."""
         config = self.config
         key = {
             "dataset": self.dataset.fingerprint,
@@ -660,14 +256,14 @@ class Experiment:
 
     def task(self, checkpoint: training.Checkpoint | None = None) -> UnlearningTask:
         """What a method is given."""
-        original, initial = self.model("original"), self._initial()
+        original, initial = self.model("original"), self.initial()
         return UnlearningTask(
             original, initial, self.split, self.recipe, checkpoint, lambda window: self._recording(window).tensors
         )
 
     def _make(self, name: str, checkpoint: "_PartialFit") -> tuple[dict[str, Tensor], dict[str, Any]]:
         facts: dict[str, Any] = {"environment": self.environment}
-        initial, watch = self._initial(), training.Stopwatch(self.device)
+        initial, watch = self.initial(), training.Stopwatch(self.device)
 
         def recorded(window: int) -> dict[str, Tensor]:
             with watch.paused():  # recording is a part of the original's training
@@ -709,13 +305,13 @@ class Experiment:
         key = self._recording_key(window)
         epochs = key["recorded_epochs"]
         if epochs not in self._recordings:
-            found = self._fitted("recording", key, lambda partial: self._record(self._initial(), window, partial))
+            found = self._fitted("recording", key, lambda partial: self._record(self.initial(), window, partial))
             tensors = {name: tensor.to(self.device) for name, tensor in found.tensors.items()}
             self._recordings[epochs] = Artefact(tensors, found.facts)
         return self._recordings[epochs]
 
     def _recording_key(self, window: int) -> dict[str, Any]:
-        return self._key("original") | {"recorded_epochs": min(window or self.recipe.epochs, self.recipe.epochs)}
+        return self.key("original") | {"recorded_epochs": min(window or self.recipe.epochs, self.recipe.epochs)}
 
     def _record(
         self, model: Classifier, window: int, checkpoint: "_PartialFit"
@@ -736,7 +332,7 @@ class Experiment:
 
     def _shadow_keys(self) -> list[dict[str, Any]]:
         """All that decides each shadow model: what decides a Retrain, and its number."""
-        key = self._key("original") | {"forget_class": self.config.forget_class}
+        key = self.key("original") | {"forget_class": self.config.forget_class}
         return [key | {"shadow": number} for number in range(self.config.shadow_models)]
 
     def _shadow(self, number: int) -> tuple[Tensor, Tensor]:

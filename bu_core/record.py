@@ -20,6 +20,7 @@ import torch
 
 from .config import Config
 from .data import Dataset, LabelledImages
+from .measurements import Measurements
 from .settings import SettingError
 from .store import read_any, write, write_json
 
@@ -95,7 +96,7 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
     for _ in range(2):  # the second time all is there, and what is served is what a reader's machine will ask for
         experiment.store.served.clear()
         experiment.metrics()
-        experiment.measured()
+        Measurements(experiment).all()
     if not _shows_people(experiment.dataset):
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:

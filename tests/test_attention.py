@@ -25,6 +25,7 @@ from bu_core.attention import (
     summary,
 )
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 from bu_core.models import Classifier, build
 from bu_core.store import read
 
@@ -180,7 +181,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 def test_an_experiment_looks_at_both_sets_with_four_models(experiment: Experiment):
-    found = experiment.attention()
+    found = Measurements(experiment).attention()
     assert found["region"] == {"name": "ink", "is_object": True}
     assert found["map_size"] == [4, 4]
     assert tuple(found["sets"]) == PARTS
@@ -195,11 +196,11 @@ def test_an_experiment_looks_at_both_sets_with_four_models(experiment: Experimen
 
 
 def test_the_same_is_found_again(experiment: Experiment, tmp_path: Path):
-    assert small_experiment(tmp_path).attention() == experiment.attention()
+    assert Measurements(small_experiment(tmp_path)).attention() == Measurements(experiment).attention()
 
 
 def test_no_file_of_an_experiment_holds_a_map_for_each_image(experiment: Experiment):
-    experiment.attention()
+    Measurements(experiment).attention()
     files = list(experiment.store.folder.glob("attention-*.safetensors"))
     assert len(files) == len(MODELS)
     for file in files:

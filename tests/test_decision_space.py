@@ -20,6 +20,7 @@ from bu_core.decision_space import (
     margins,
 )
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 from bu_core.measures import Outputs
 from bu_core.models import build
 
@@ -216,7 +217,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 def test_an_experiment_has_four_models_in_one_map(experiment: Experiment):
-    found = experiment.decision_space()
+    found = Measurements(experiment).decision_space()
     assert found["images"] == {"remain_train": 50, "forget_train": 50}
     assert tuple(found["models"]) == MODELS
     for name, model in found["models"].items():
@@ -232,7 +233,7 @@ def test_an_experiment_has_four_models_in_one_map(experiment: Experiment):
 
 
 def test_the_same_is_found_again(experiment: Experiment, tmp_path: Path):
-    assert small_experiment(tmp_path).decision_space() == experiment.decision_space()
+    assert Measurements(small_experiment(tmp_path)).decision_space() == Measurements(experiment).decision_space()
 
 
 def test_without_retrain_nothing_is_compared_with_it(experiment: Experiment):

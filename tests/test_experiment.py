@@ -202,7 +202,7 @@ ORIGINAL, OWN = "original", "boundary_shrink"
 def test_the_name_of_a_file_depends_on_what_can_change_it_and_on_nothing_else(tmp_path: Path, changes, changed):
     def files(**settings: Any) -> dict[str, Path]:
         found = Experiment(config(tmp_path, unlearning={}) if not settings else config(tmp_path, **settings))
-        return {name: found.store.path(name, found._key(name)) for name in (ORIGINAL, OWN)}
+        return {name: found.store.path(name, found.key(name)) for name in (ORIGINAL, OWN)}
 
     before, after = files(), files(**{"unlearning": {}, **changes})
     assert {name for name in before if before[name] != after[name]} == changed

@@ -13,6 +13,7 @@ import bu_core
 from bu_core import data, figures, unlearning
 from bu_core.config import Config
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 from bu_core.unlearning import METHODS, UnlearningTask
 
 from .helpers import refusal
@@ -104,7 +105,7 @@ def test_the_data_set_runs_and_is_shown(shapes: Path):
     assert min(accuracy.values()) > 80
     assert metrics["methods"]["retrain"]["accuracy"]["forget_test"] == 0
     assert "paper, CIFAR-10" in figures.utility_table(metrics).to_html()
-    assert experiment.attention()["region"]["name"] == "centre"
+    assert Measurements(experiment).attention()["region"]["name"] == "centre"
 
 
 def test_without_its_folder_the_data_set_says_what_it_needs(shapes: Path):

@@ -14,6 +14,7 @@ from bu_core import faces, record
 from bu_core.config import Config
 from bu_core.data import Dataset, load
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 
 from .helpers import refusal
 
@@ -222,10 +223,10 @@ def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_we
     experiment = Experiment(Config.from_mapping(given | results))
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
     folder = record.publish(experiment, "people", "the command")
-    assert experiment.attention()["region"] == {"name": "face", "is_object": True}
-    assert set(experiment.timing()["growth"]) == {"images", "epochs"}
+    assert Measurements(experiment).attention()["region"] == {"name": "face", "is_object": True}
+    assert set(Measurements(experiment).timing()["growth"]) == {"images", "epochs"}
     assert list((tmp_path / "results" / "store").glob("pretrained-*.safetensors"))
-    assert torch.equal(experiment._initial().body[0].weight, experiment._pretrained().tensors["0.weight"])
+    assert torch.equal(experiment.initial().body[0].weight, experiment._pretrained().tensors["0.weight"])
 
     kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert len(kept) < 2_000_000, "a ResNet-18 alone has 45 million bytes"
@@ -235,4 +236,4 @@ def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_we
     shown = Experiment(Config.from_mapping(given | {"results_dir": str(tmp_path / "elsewhere")}))
     assert shown.dataset.classes == ("person 1", "person 2", "person 3")
     assert shown.metrics()["environment"] == experiment.environment
-    assert shown.measured()["audit"] == experiment.audit()
+    assert Measurements(shown).all()["audit"] == Measurements(experiment).audit()

@@ -9,6 +9,7 @@ from torch import nn
 from bu_core import forgetting
 from bu_core.data import LabelledImages, pixels
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 from bu_core.models import Classifier, build
 from bu_core.training import fit, predict
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -141,7 +142,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 def test_the_parts_are_those_of_the_method_with_other_settings(experiment: Experiment):
-    found = experiment.parts()
+    found = Measurements(experiment).parts()
     assert set(found) == {"original", "retrain", "methods"}
     assert set(found["methods"]) == {"boundary_shrink", "boundary_expanding"}
     own = experiment.metrics()["methods"]
@@ -156,7 +157,7 @@ def test_the_parts_are_those_of_the_method_with_other_settings(experiment: Exper
 
 
 def test_the_audit_has_every_model_and_no_more_images_than_there_are(experiment: Experiment):
-    found = experiment.audit()
+    found = Measurements(experiment).audit()
     assert found["images"] == [100, 1000, len(experiment.split.remain_train)]
     assert list(found["models"]) == list(experiment.names)
     for entry in found["models"].values():
@@ -165,7 +166,7 @@ def test_the_audit_has_every_model_and_no_more_images_than_there_are(experiment:
 
 
 def test_a_curve_starts_at_the_original_and_ends_at_the_model(experiment: Experiment):
-    curves = experiment.curves()
+    curves = Measurements(experiment).curves()
     assert all(len(curve["points"]) == 3 for curve in curves), "the original and two epochs"
     assert len({str(curve["points"][0]) for curve in curves}) == 1
     asked = {(curve["method"], curve["batchnorm"], curve["lr"], curve["epsilon"]) for curve in curves}
@@ -179,12 +180,12 @@ def test_a_curve_starts_at_the_original_and_ends_at_the_model(experiment: Experi
 
 
 def test_a_model_without_statistics_is_a_control(experiment: Experiment):
-    found = experiment.control()
+    found = Measurements(experiment).control()
     assert found["model"] == "allcnn_groupnorm"
     assert list(found["models"]) == ["original", "boundary_shrink", "boundary_expanding"]
     plain = Experiment(experiment.config.from_mapping(experiment.config.as_dict() | {"model": "allcnn_groupnorm"}))
     assert found["models"]["original"]["accuracy"] == plain.metrics()["methods"]["original"]["accuracy"]
-    assert small_experiment(Path(experiment.config.results_dir)).control() is None
+    assert Measurements(small_experiment(Path(experiment.config.results_dir))).control() is None
 
 
 def test_an_unknown_control_is_refused(tmp_path: Path):
@@ -192,7 +193,7 @@ def test_an_unknown_control_is_refused(tmp_path: Path):
 
 
 def test_variants_differ_from_the_text_by_their_settings_alone(experiment: Experiment):
-    found = experiment.variants()
+    found = Measurements(experiment).variants()
     own = experiment.metrics()["methods"]
     assert set(found) == {"boundary_shrink", "boundary_expanding"}
     for name, variants in found.items():

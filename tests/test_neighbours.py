@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bu_core.data import LabelledImages
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 from bu_core.models import Classifier
 from bu_core.neighbours import EPSILONS, first_met, grid, search, summary
 
@@ -149,7 +150,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 def test_an_experiment_compares_the_searches_and_what_comes_of_them(experiment: Experiment):
-    result = experiment.neighbours()
+    result = Measurements(experiment).neighbours()
     assert result["epsilon"] == 0.1
     assert result["walks"] == {"fgsm": [1, 1.0], "pgd": [5, 0.3]}
     assert len(result["agreement"]) == len(result["epsilons"]) == len(EPSILONS)
@@ -161,7 +162,10 @@ def test_an_experiment_compares_the_searches_and_what_comes_of_them(experiment: 
 
 
 def test_the_same_is_found_again_but_for_the_seconds(experiment: Experiment, tmp_path: Path):
-    first, again = experiment.neighbours(), small_experiment(tmp_path, epochs=4).neighbours()
+    first, again = (
+        Measurements(experiment).neighbours(),
+        Measurements(small_experiment(tmp_path, epochs=4)).neighbours(),
+    )
     assert {name: value for name, value in again.items() if name != "seconds"} == {
         name: value for name, value in first.items() if name != "seconds"
     }

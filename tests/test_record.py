@@ -16,6 +16,7 @@ from bu_core.book import TEMPLATES
 from bu_core.config import Config
 from bu_core.data import SPLITS
 from bu_core.experiment import Experiment
+from bu_core.measurements import Measurements
 from bu_core.measures import accuracy
 
 from .helpers import refusal
@@ -165,7 +166,7 @@ def test_a_recorded_run_is_shown_without_the_data(name: str, tmp_path: Path, mon
     monkeypatch.setattr("bu_core.experiment.load", lambda *_: pytest.fail("a record is shown without data"))
     lines: list[str] = []
     experiment = Experiment(Config.from_profile(name, results_dir=str(tmp_path)), lines.append)
-    metrics, measured = experiment.metrics(), experiment.measured()
+    metrics, measured = experiment.metrics(), Measurements(experiment).all()
     assert list(metrics["methods"]) == list(experiment.names)
     assert accuracy(experiment.outputs("retrain")["forget_train"]) == 0
     assert measured["timing"]["methods"]["retrain"]["speed_up"] == 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bu_core import timing
+from bu_core.measurements import Measurements
 from bu_core.models import Classifier, build
 from bu_core.timing import BATCHES, EPOCHS, WIDTHS, in_turns, measure, portion, seconds, slope
 from bu_core.unlearning import METHODS, UnlearningTask, method_settings
@@ -188,7 +189,7 @@ def test_nothing_but_retrain_can_be_timed_too(task: UnlearningTask):
 def test_a_timing_is_kept_for_the_machine_that_it_belongs_to(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(timing, "seconds", PlantedMachine())
     experiment = small_experiment(tmp_path, methods=("boundary_shrink", "boundary_expanding"))
-    first = experiment.timing()
+    first = Measurements(experiment).timing()
     assert first["methods"].keys() == {"retrain", "boundary_shrink", "boundary_expanding"}
     assert first["environment"]["cpu"] == experiment.environment["cpu"]
     assert json.loads(json.dumps(first, allow_nan=False)) == first
