@@ -1,12 +1,13 @@
 """The one training loop, which fits the original and every model that an unlearning method fine-tunes; prediction.
 
 Images stay on the device as uint8; a step indexes them with a permutation and turns its batch into floats. Weights
-are float32 throughout; with precision `bf16` the products of the forward and backward pass run in bfloat16.
+are float32 throughout; with precision `bf16` the products of the forward and backward pass run in bfloat16. On a GPU a
+step is captured once and replayed (`Step`).
 """
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -20,6 +21,9 @@ from .models import Classifier
 from .settings import SettingError
 
 Precision = Literal["fp32", "bf16"]
+
+# cuDNN's fastest algorithms add in an order that changes from run to run; the same seed shall give the same numbers.
+torch.backends.cudnn.deterministic = True
 
 # Raised by one whenever a change to models, training or a method alters what comes out of the same settings, so that
 # nothing made before it is taken from a store.
@@ -55,7 +59,7 @@ class Checkpoint(Protocol):
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
-AroundStep = Callable[[int, Tensor], AbstractContextManager[None]]
+AroundStep = Callable[[int, Tensor], AbstractContextManager[None] | None]
 
 
 def fit(
@@ -76,7 +80,8 @@ def fit(
     scale and shift are weights, and are trained like the others. `label` names the fit: its checkpoint, and its
     progress bar, which shows on a terminal alone. The same seed gives the same weights on the same machine,
     interrupted or not. `penalty(model, images, indices)` is added to the loss of each batch, where given;
-    `around_step(epoch, labels)` gives a context that each change of the weights runs in, epochs counted from 0.
+    `around_step(epoch, labels)` gives a context for a step to run in, or None where it needs none; epochs are counted
+    from 0, and the labels of the batch are on the CPU, so that to look at them does not wait for a GPU.
     """
     model.train()
     if batchnorm == "frozen":
@@ -84,32 +89,95 @@ def fit(
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
     optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    step = Step(model, optimiser, data, recipe, objective, penalty)
+    labels = data.labels.cpu()
     done = _restore(checkpoint.load(label), model, optimiser) if checkpoint else 0
     with tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False) as bar:
         for epoch in range(done, recipe.epochs):
-            for batch in _batches(data, recipe, epoch):
-                images, labels = pixels(data.images[batch]), data.labels[batch]
-                with autocast(images.device, recipe.precision):
-                    logits = model(images)
-                loss = objective(logits.float(), labels)
-                if penalty:
-                    loss = loss + penalty(model, images, batch)
-                optimiser.zero_grad()
-                loss.backward()
-                with around_step(epoch, labels) if around_step else nullcontext():
-                    optimiser.step()
+            for batch, here in _batches(data, recipe, epoch):
+                around = around_step(epoch, labels[here]) if around_step else None
+                if around is None:
+                    step(batch)
+                else:
+                    with around:
+                        step.plain(batch)
             bar.update()
             if checkpoint and epoch + 1 < recipe.epochs:
                 checkpoint.save(label, _state(model, optimiser, epoch + 1))
     model.eval()
 
 
-def _batches(data: LabelledImages, recipe: Recipe, epoch: int) -> tuple[Tensor, ...]:
+class Step:
+    """One step of gradient descent: `step(batch)`, with the numbers of the batch's images, int64, on their device.
+
+    A GPU computes a batch of 64 small images sooner than Python can ask for it, some two hundred kernels one by one. So
+    there the step is captured as a CUDA graph once, after WARM_UP plain steps, and replayed for every batch of the full
+    size: two calls instead of two hundred. It is the same arithmetic on the same tensors, so plain steps (`plain`, the
+    last batch of an epoch, a fit with a `penalty`) may come between replays.
+    """
+
+    WARM_UP = 3  # plain steps before the capture: libraries choose their kernels, the optimiser makes its buffers
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        data: LabelledImages,
+        recipe: Recipe,
+        objective: Objective,
+        penalty: Penalty | None,
+    ):
+        self._model, self._optimiser, self._data, self._recipe = model, optimiser, data, recipe
+        self._objective, self._penalty = objective, penalty
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._to_warm_up = self.WARM_UP
+        self._captures = data.images.device.type == "cuda" and penalty is None
+        if self._captures:
+            self._batch = torch.empty(recipe.batch_size, dtype=torch.int64, device=data.images.device)
+            self._stream = torch.cuda.Stream()  # what is captured must not have run on the default stream before
+
+    def __call__(self, batch: Tensor) -> None:
+        if not self._captures or len(batch) != self._recipe.batch_size:
+            self.plain(batch)
+        elif self._to_warm_up:
+            self._to_warm_up -= 1
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                self.plain(batch)
+            torch.cuda.current_stream().wait_stream(self._stream)
+        else:
+            if self._graph is None:
+                self._capture()
+            self._batch.copy_(batch)
+            self._graph.replay()
+
+    def _capture(self) -> None:
+        """Write down what a step asks of the GPU; nothing is computed."""
+        self._graph = torch.cuda.CUDAGraph()
+        self._optimiser.zero_grad()  # the captured backward pass then makes gradients of its own, in the graph's memory
+        with torch.cuda.graph(self._graph, stream=self._stream):
+            self.plain(self._batch)
+
+    def plain(self, batch: Tensor) -> None:
+        images, labels = pixels(self._data.images[batch]), self._data.labels[batch]
+        with autocast(images.device, self._recipe.precision):
+            logits = self._model(images)
+        loss = self._objective(logits.float(), labels)
+        if self._penalty:
+            loss = loss + self._penalty(self._model, images, batch)
+        self._optimiser.zero_grad()
+        loss.backward()
+        self._optimiser.step()
+
+
+def _batches(data: LabelledImages, recipe: Recipe, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The numbers of the samples of each batch, int64: on the device of `data`, and the same on the CPU."""
     # A generator of its own for each epoch, so that a resumed fit draws what an uninterrupted one would have drawn.
     # The permutation is drawn on the CPU: the order is then the same on every device.
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
-    order = torch.randperm(len(data), generator=generator).to(data.images.device)
-    return order.split(recipe.batch_size)
+    order = torch.randperm(len(data), generator=generator)
+    there = order.to(data.images.device)
+    return zip(there.split(recipe.batch_size), order.split(recipe.batch_size), strict=True)
 
 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int) -> dict[str, Tensor]:

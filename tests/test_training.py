@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from torch.nn import functional as F
 from bu_core import store
 from bu_core.data import Dataset, LabelledImages, pixels
 from bu_core.models import Classifier, build
-from bu_core.training import Recipe, fit, predict, resolve_device, resolve_precision
+from bu_core.training import Recipe, Step, fit, predict, resolve_device, resolve_precision
 
 from .helpers import TOY_RECIPE, refusal, same_state
 
@@ -224,3 +226,40 @@ def test_precision_is_as_asked_or_as_the_processor_can():
     cpu = torch.device("cpu")
     assert [resolve_precision(asked, cpu) for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
     assert resolve_precision("auto", cpu) in ("fp32", "bf16")
+
+
+# --- a step, captured on a GPU --------------------------------------------------------------------------------------
+
+
+def test_a_step_asks_for_its_context_with_labels_on_the_cpu_and_does_without(toy: Dataset, trained: Classifier):
+    asked, inside = [], []
+
+    @contextmanager
+    def context() -> Iterator[None]:
+        inside.append(True)
+        yield
+
+    def around(epoch: int, labels: Tensor) -> AbstractContextManager[None] | None:
+        asked.append((epoch, len(labels), labels.device.type))
+        return context() if len(asked) % 2 else None
+
+    model = model_for(toy)
+    fit(model, toy.train, TOY_RECIPE, label="test", around_step=around)
+    assert asked == [(epoch, 16, "cpu") for epoch in range(4) for _ in range(5)]
+    assert len(inside) == 10
+    assert same_state(model, trained)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a step is captured on a GPU alone")
+@pytest.mark.parametrize("batchnorm", ["train", "frozen"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch_size", [16, 12])  # 12: the last batch of an epoch is smaller, and runs as a plain step
+def test_a_captured_fit_is_the_plain_fit(toy: Dataset, monkeypatch, batch_size: int, precision: str, batchnorm: str):
+    device = torch.device("cuda")
+    recipe = dataclasses.replace(TOY_RECIPE, batch_size=batch_size, precision=precision)
+    captured, plain = (model_for(toy).to(device) for _ in range(2))
+    fit(captured, toy.train.to(device), recipe, label="captured", batchnorm=batchnorm)
+    monkeypatch.setattr(Step, "__call__", Step.plain)
+    fit(plain, toy.train.to(device), recipe, label="plain", batchnorm=batchnorm)
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(captured.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)

@@ -4,8 +4,9 @@ The updates have to be recorded while the original is trained, before anybody kn
 """
 
 import copy
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Annotated
 
 import torch
@@ -77,22 +78,27 @@ class Recorder:
         tensors = [*self._without.values(), *self._start.values()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
-    @contextmanager
-    def step(self, epoch: int, labels: Tensor) -> Iterator[None]:
-        """Surrounds the change of the weights in one step; `labels`: those of its batch, int64, (B,)."""
+    def step(self, epoch: int, labels: Tensor) -> AbstractContextManager[None] | None:
+        """What a step has to run in, None where all classes are in its batch; `labels`: its own, int64, (B,)."""
         if epoch < self.first_epoch:
-            yield
-            return
-        with self._timed():
-            if not self._start:
-                self._start = self._copy()
-            absent = (labels.bincount(minlength=self.classes) == 0).nonzero().flatten().tolist()
-            before = self._copy() if absent else {}
-        yield
-        if absent:
+            return None
+        if not self._start:
             with self._timed():
-                for name, weight in self._weights.items():
-                    self._without[name][absent] += weight.detach() - before[name]
+                self._start = self._copy()
+        started = time.perf_counter()
+        absent = (labels.bincount(minlength=self.classes) == 0).nonzero().flatten().tolist()
+        self.seconds += time.perf_counter() - started  # no work of the device, which is not waited for
+        return self._recorded(absent) if absent else None
+
+    @contextmanager
+    def _recorded(self, absent: list[int]) -> Iterator[None]:
+        """Add what the weights change inside to the sums of the classes that are `absent` from the batch."""
+        with self._timed():
+            before = self._copy()
+        yield
+        with self._timed():
+            for name, weight in self._weights.items():
+                self._without[name][absent] += weight.detach() - before[name]
 
     def load(self, label: str) -> dict[str, Tensor] | None:
         # A label of its own: what was fitted without a recording cannot be recorded from there on.
