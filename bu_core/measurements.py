@@ -370,6 +370,38 @@ class Measurements:
         names = ("original", *self._dismantled())
         return {"model": model, "models": {name: on_control._judged(name) for name in names}}
 
+    def recognised(self) -> list[dict[str, Any]]:
+        """What is recognised of D_f, in percent: one entry for the model, and one for its control where there is one.
+
+        Each: `model`, its name and width; `original`; what the `statistics` alone leave, None for the control, which
+        has none; `methods.<name>`, with `before` the audit and `after` it, on the most images.
+        """
+        config, parts, audit, control = self.experiment.config, self.parts(), self.audit(), self.control()
+        width = "" if config.model in models.ONE_WIDTH else f", width {config.width:g}"
+
+        def left(entry: dict[str, Any]) -> float:
+            return entry["accuracy"]["forget_train"]
+
+        audited = {name: (left(found["before"]), left(found["after"][-1])) for name, found in audit["models"].items()}
+        dismantled = list(parts["methods"].values())
+        entries = [(config.model, left(dismantled[0]["statistics"]) if dismantled else None, audited)]
+        if control:  # without running statistics there is nothing to estimate anew: the audit changes no output
+            unmoved = {name: (left(found), left(found)) for name, found in control["models"].items()}
+            entries.append((control["model"], None, unmoved))
+        return [
+            {
+                "model": model + width,
+                "original": found["original"][0],
+                "statistics": alone,
+                "methods": {
+                    name: {"before": before, "after": after}
+                    for name, (before, after) in found.items()
+                    if name != "original"
+                },
+            }
+            for model, alone, found in entries
+        ]
+
     def _of(self, method: str, **settings: Any) -> "Measurements":
         """The measurements of the same experiment with other settings for one method."""
         return Measurements(self.experiment.changed(method, **settings))

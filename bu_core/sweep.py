@@ -25,9 +25,10 @@ def sweep(
 ) -> dict[str, Any]:
     """Run a profile for each class and seed; the result is also left in `sweep.json` in the results folder.
 
-    `summary.<method>.<measure>` holds the mean, and half the width of its 95 % interval (Student's t over the runs;
-    None for a single run). The runs of one seed share their original model, so they are not independent of each
-    other: with several classes and one seed the interval speaks of classes, not of seeds.
+    `summary.<method>.<measure>`, of the four accuracies, the ASR and the seconds, holds the mean, and half the width
+    of its 95 % interval (Student's t over the runs; None for a single run). The runs of one seed share their original
+    model, so they are not independent of each other: with several classes and one seed the interval speaks of classes,
+    not of seeds.
     """
     configs = [
         Config.from_profile(profile, **overrides | {"forget_class": name, "seed": seed})
@@ -43,6 +44,7 @@ def sweep(
     for method in runs[0]["methods"]:
         results = [run["methods"][method] for run in runs]
         summary[method] = {part: interval([r["accuracy"][part] for r in results]) for part in SPLITS}
+        summary[method]["asr"] = interval([result["attack"]["asr"] for result in results])
         summary[method]["seconds"] = interval([result["seconds"]["median"] for result in results])
     content = {"runs": runs, "summary": summary}
     write_json(experiment.folder / "sweep.json", content)
