@@ -237,6 +237,7 @@ def test_the_same_is_found_again(experiment: Experiment, tmp_path: Path):
 
 
 def test_without_retrain_nothing_is_compared_with_it(experiment: Experiment):
-    found = small_experiment(experiment.folder, methods=("boundary_shrink",)).decision_space()["models"]
+    alone = small_experiment(experiment.folder, methods=("boundary_shrink",))
+    found = Measurements(alone).decision_space()["models"]
     assert tuple(found) == ("original", "boundary_shrink")
     assert found["boundary_shrink"]["forget"]["like_retrain"] is None

@@ -6,8 +6,11 @@ from .task import UnlearningTask
 
 
 def finetune(
-    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.01, batchnorm: BatchNorm = "train"
+    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.1, batchnorm: BatchNorm = "train"
 ) -> Classifier:
-    """The original, fine-tuned on D_r; what is not rehearsed is to be forgotten. The paper gives no learning rate."""
+    """The original, fine-tuned on D_r; what is not rehearsed is to be forgotten.
+
+    The paper says "large", and "larger" in section 5.2, and gives no value; the default is the rate of its training.
+    """
     remaining = task.split.remain_train
     return task.fitted(task.original, remaining, label="finetune", epochs=epochs, lr=lr, batchnorm=batchnorm)
