@@ -26,7 +26,7 @@ import yaml
 from .config import Config, read_profile
 from .experiment import Experiment, environment
 from .measurements import Measurements
-from .record import ELSEWHERE
+from .record import ELSEWHERE, recorded
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENING = "index"  # the template that becomes the book's first page, executed on its first profile
@@ -119,15 +119,23 @@ def _run(
 def _again(template: Path, profile: str | None, overrides: dict[str, Any]) -> str:
     """The foot of a page: the command that makes it, from the root of the repository, and the notebook."""
     explained = "rerun.md" if template.stem == OPENING else "../rerun.md"
+    changed = ["Add `-p NAME VALUE` for another setting.", ""]
+    if profile in recorded():
+        changed = [
+            "Add `-p NAME VALUE` for another setting. What it changes is then not taken from the record: it needs the "
+            "data, and computing it may take hours.",
+            "",
+        ]
     lines = [
         "## Make this page again",
         "",
         "From the root of the repository, in its environment (`source .venv/bin/activate`):",
         "",
         "```bash",
-        papermill_command(template, profile, overrides),
+        papermill_command(template, profile, overrides).replace(" -f ", " \\\n    -f ").replace(" -y ", " \\\n    -y "),
         "```",
         "",
+        *changed,
         f"To download: {{download}}`this page's notebook <{template.name}>`, with its outputs. "
         f"[Run it again]({explained}) explains every parameter.",
     ]
@@ -253,20 +261,25 @@ def _stage(source: Path, names: Sequence[str], chapters: Sequence[str]) -> None:
 def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
     """The page that says of each notebook when, how long and with which command it was executed."""
     lines = [
-        "# When, on what and how long each notebook ran",
+        "# When and where each notebook ran",
         "",
         "Each chapter with results is a notebook that papermill executed. What it shows was computed before: the "
         "seconds here are those of the notebook alone, and how long the models took stands in the chapters. The "
         "parameters, the machine and commit that made each model, and the command are at each chapter's foot.",
     ]
-    for name, listed in {**dict.fromkeys(names, chapters), "steps": list(STEPS)}.items():
-        lines += ["", f"## {name}", "", "| notebook | executed (UTC) | seconds | on |", "|---|---|---|---|"]
-        for chapter in listed:
-            metadata = nbformat.read(source / name / f"{chapter}.ipynb", as_version=4).metadata
+    parts = [(f"Results on {name}", name, chapters) for name in names]
+    for title, name, listed in [*parts, ("The method, step by step", "steps", list(STEPS))]:
+        found = {
+            chapter: nbformat.read(source / name / f"{chapter}.ipynb", as_version=4).metadata for chapter in listed
+        }
+        (machine,) = {metadata["made_on"] for metadata in found.values()}
+        lines += ["", f"## {title}", "", f"On: {machine}.", ""]
+        lines += ["| notebook | executed (UTC) | seconds |", "|---|---|---|"]
+        for chapter, metadata in found.items():
             run = metadata["papermill"]
             lines.append(
                 f"| [{chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
-                f"| {run['duration']:.1f} | {metadata['made_on']} |"
+                f"| {run['duration']:.1f} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -379,6 +379,7 @@ class Experiment:
                 "origin": self.dataset.origin,
                 "fingerprint": self.dataset.fingerprint,
                 "classes": list(self.dataset.classes),
+                "sizes": {part: len(said.labels) for part, said in self.outputs("original").items()},
             },
             "environment": self.environment,
             "methods": {name: self._measured(name) for name in self.names},
@@ -473,7 +474,7 @@ def _processor() -> str:
         lines = information.read_text().splitlines()
         name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores"
+    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"
 
 
 def _git_commit() -> str | None:

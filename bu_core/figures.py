@@ -5,6 +5,7 @@ measurement.
 """
 
 import html
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from pandas.io.formats.style import Styler
 from .claims import Judgement
 from .data import SPLITS
 from .measures import entropy_bins
+from .models import ONE_WIDTH
 from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
 
 
@@ -57,6 +59,27 @@ def use_style() -> None:
 def _set_title(part: str) -> str:
     letter, subscript = SPLIT_TITLES[part].split("_")
     return f"<i>{letter}</i><sub>{subscript}</sub>"
+
+
+_MODEL_TITLES = {
+    "allcnn": "All-CNN",
+    "allcnn_groupnorm": "All-CNN with GroupNorm",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+}
+
+
+def run_in_words(metrics: dict[str, Any]) -> str:
+    """One sentence that says which run this is: data, model, training, and the class to forget."""
+    config, dataset = metrics["config"], metrics["dataset"]
+    width = f" at {config['width']:g} of its published width" if config["model"] not in ONE_WIDTH else ""
+    data = dataset["origin"] if dataset["name"] == "faces" else f"{dataset['name']} ({dataset['origin']})"
+    made = metrics["methods"]["original"]["environment"]["date"]
+    model = _MODEL_TITLES.get(config["model"], config["model"])
+    return (
+        f"*This page:* {data}; {model}{width}, {config['epochs']} epochs, seed {config['seed']}; to forget: "
+        f"**{dataset['classes'][config['forget_class']]}**. Trained on {made}."
+    )
 
 
 def accuracy_frame(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -207,7 +230,10 @@ def attack_tables(metrics: dict[str, Any]) -> dict[str, Styler]:
     tables = {}
     for kind in _attacks(metrics):
         rows = {
-            METHOD_TITLES[name]: {title: _between(result[kind], *shown) for title, shown in columns.items()}
+            METHOD_TITLES[name]: {
+                title: "–" if name == "retrain" and "distance" in shown[0] else _between(result[kind], *shown)
+                for title, shown in columns.items()
+            }
             for name, result in metrics["methods"].items()
         }
         tables[ATTACK_TITLES[kind]] = _table(pd.DataFrame.from_dict(rows, orient="index"))
@@ -292,7 +318,7 @@ def timing_table(timing: dict[str, Any], dataset: str) -> Styler:
         taken = result["seconds"]
         rows[METHOD_TITLES[name]] = {
             "seconds, median": _seconds(taken["median"]),
-            f"range of {timing['runs']}": f"{_seconds(taken['low'])} to {_seconds(taken['high'])}",
+            f"range over {timing['runs']} rounds": f"{_seconds(taken['low'])}&nbsp;to&nbsp;{_seconds(taken['high'])}",
             "timed on, % of the data": f"{100 * result['share']:.3g}",
             "times as fast as Retrain": f"{result['speed_up']:.3g}",
             paper: _number(published.times.get(name), digits=1),
@@ -304,7 +330,7 @@ def floor_table(timing: dict[str, Any]) -> Styler:
     """How far each method is above the time that its operations would take at the machine's peak."""
     rows = {
         METHOD_TITLES[name]: {
-            "operations, 10⁹": f"{result['operations'] / 1e9:,.3g}",
+            "operations, 10⁹": f"{result['operations'] / 1e9:,.0f}",
             "floor, s": _seconds(result["floor"]),
             "seconds": _seconds(result["seconds"]["median"]),
             "above the floor, times": f"{result['seconds']['median'] / result['floor']:.1f}",
@@ -350,7 +376,7 @@ _DASHES = {"boundary_expanding": "--"}  # where two lines may lie on each other
 
 def _seconds(value: float) -> str:
     """Three digits that count, without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 # --- attention: the dictionary that `Experiment.attention` returns --------------------------------------------------
@@ -365,12 +391,13 @@ def attention_maps(attention: dict[str, Any], asked: str = "predicted") -> Figur
     """
     sets = attention["sets"]
     names = list(sets["forget_train"]["models"])
+    top = max(np.max(found["models"][name][asked]["map"]) for found in sets.values() for name in names)
     size = (2 * len(names) + 0.6, 1.8 * len(sets) + 0.4)
     figure, rows = plt.subplots(len(sets), len(names), figsize=size, squeeze=False, layout="constrained")
     for row, (part, found) in zip(rows, sets.items(), strict=True):
         outline = np.array(found["outline"])
         for axes, name in zip(row, names, strict=True):
-            image = axes.imshow(found["models"][name][asked]["map"], cmap="cividis", vmin=0, vmax=1)
+            image = axes.imshow(found["models"][name][asked]["map"], cmap="cividis", vmin=0, vmax=top or 1)
             if attention["mean_image"] is not None:
                 axes.imshow(attention["mean_image"], cmap="gray", vmin=0, vmax=1, alpha=0.5)
             if outline.min() < 0.5 < outline.max():
@@ -440,7 +467,8 @@ def attention_table(attention: dict[str, Any]) -> Styler:
             for part, found in attention["sets"].items():
                 result, where = found["models"][name][asked], _set_title(part)
                 row[f"on {where}, %"] = _between(result, "share", "{:.1f}")
-                row[f"less the original's, {where}, points"] = _between(result, "change", "{:+.1f}")
+                itself = name == "original"
+                row[f"less the original's, {where}, points"] = "–" if itself else _between(result, "change", "{:+.1f}")
                 row[f"blank maps, {where}"] = f"{result['blank']} of {found['images']}"
             rows[title, METHOD_TITLES[name]] = row
     frame = pd.DataFrame.from_dict(rows, orient="index")
@@ -472,11 +500,16 @@ def decision_map(space: dict[str, Any], metrics: dict[str, Any]) -> Figure:
         remain, forget = np.array(found["remain"]), np.array(found["forget"])
         axes.scatter(*remain.T, s=5, color=[colours[label] for label in found["remain_labels"]], linewidths=0)
         axes.scatter(
-            *forget.T, s=22, facecolors="none", linewidths=1.1,
+            *forget.T, s=13, facecolors="none", linewidths=0.8, alpha=0.7,
             edgecolors=[colours[label] for label in found["forget_predicted"]],
         )  # fmt: skip
-        for label in sorted(set(found["remain_labels"])):
-            middle = np.median(remain[np.array(found["remain_labels"]) == label], axis=0)
+        places = {
+            label: np.median(remain[np.array(found["remain_labels"]) == label], axis=0)
+            for label in sorted(set(found["remain_labels"]))
+        }
+        if name == "original":  # elsewhere the forgetting samples are no cluster of their own
+            places[forgotten] = np.median(forget, axis=0)
+        for label, middle in places.items():
             axes.annotate(
                 classes[label], middle, ha="center", va="center", fontsize=9, fontweight="bold", color="black",
                 bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0},
@@ -501,15 +534,17 @@ def decision_table(space: dict[str, Any]) -> Styler:
         forget, compact, margin = found["forget"], found["compactness"], found["margin"]
         rows[METHOD_TITLES[name]] = {
             "<i>D</i><sub>f</sub> given Retrain's class, %": _number(forget["like_retrain"], digits=1),
-            "of those that left: to the next class, %": _number(forget["to_nearest"], digits=1),
+            "of those that left: to the next class, %": (
+                "–" if name == "original" else _number(forget["to_nearest"], digits=1)
+            ),
             "spread over classes": _number(forget["classes"], digits=1),
             **{
                 f"margin ({kind}), {_set_title(part)}": _number(margin[part][kind]["median"])
                 for kind in ("logits", "softmax")
                 for part in margin
             },
-            "silhouette of <i>D</i><sub>r</sub>": _number(compact["remain"]),
-            "silhouette of <i>D</i><sub>f</sub>": _number(compact["forget"]),
+            "silhouette of <i>D</i><sub>r</sub>": _number(compact["remain"], digits=3),
+            "silhouette of <i>D</i><sub>f</sub>": _number(compact["forget"], digits=3),
             "<i>D</i><sub>f</sub> from the centre": _number(compact["from_centre"]),
         }
     return _table(pd.DataFrame(rows))
@@ -529,7 +564,7 @@ def crossing(neighbours: dict[str, Any]) -> Figure:
         panels[0].plot(reach, neighbours[key]["crossed"], label=title, **marks)
         panels[1].plot(reach, neighbours[key]["reference"], label=f"{title}: the class met first", **marks)
     panels[1].plot(reach, neighbours["agreement"], color="0.3", linestyle=":", label="both the same class")
-    for axes, title in zip(panels, ("images that cross a boundary", "images with this label"), strict=True):
+    for axes, title in zip(panels, ("images that cross a boundary", "images whose label is …"), strict=True):
         axes.axvline(neighbours["epsilon"], color="0.6", linewidth=1)
         axes.set(title=title, xlabel=r"reach $\epsilon$, in pixel units", ylim=(-3, 103))
         axes.legend(fontsize=8)
@@ -550,7 +585,7 @@ def labels_found(neighbours: dict[str, Any], metrics: dict[str, Any]) -> Figure:
             ax=axes, cbar=axes is panels[1], cbar_kws={"label": "share of the images, %"},
         )  # fmt: skip
         axes.set(title=title, xlabel="label found")
-        axes.tick_params(axis="x", rotation=45 if max(map(len, classes)) > 2 else 0)
+        axes.tick_params(axis="x", rotation=90 if max(map(len, classes)) > 2 else 0)
         axes.tick_params(axis="y", rotation=0)
     panels[0].set_ylabel(r"reach $\epsilon$")
     return figure
@@ -563,7 +598,7 @@ def search_table(neighbours: dict[str, Any]) -> Styler:
         outcome = neighbours["outcome"][key]
         rows[title] = {
             "steps": neighbours["walks"][key][0],
-            "seconds of the search": _seconds(neighbours["seconds"][key]),
+            f"seconds of the search on {neighbours['images']:,} images": _seconds(neighbours["seconds"][key]),
             **{f"then Boundary Shrink on {_set_title(part)}, %": _number(outcome["accuracy"][part]) for part in SPLITS},
             "<i>D</i><sub>f</sub> given Retrain's class, %": _number(outcome["like_retrain"], digits=1),
         }
@@ -608,6 +643,7 @@ def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
     modes = {"train": "statistics follow", "frozen": "statistics frozen"}
     rates = sorted({curve["lr"] for curve in curves})
     shades = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
+    marks = dict(zip(rates, itertools.cycle("os^Dv")))  # noqa: B905 (a cycle has no length)
     figure, panels = plt.subplots(
         2, len(methods), figsize=(8, 5.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
@@ -619,13 +655,17 @@ def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
                     start = curve["points"][0][when]["remain_test"]
                     lost = [start - point[when]["remain_test"] for point in curve["points"]]
                     left = [point[when]["forget_train"] for point in curve["points"]]
-                    axes.plot(lost, left, "o-", color=shades[curve["lr"]], markersize=3, linewidth=1.2)
+                    rate = curve["lr"]
+                    axes.plot(lost, left, "-", marker=marks[rate], color=shades[rate], markersize=4, linewidth=1.2)
+            # What happens within the first points is the question, and some curves lose all: linear, then logarithmic.
+            axes.set_xscale("symlog", linthresh=5)
+            axes.set_xticks([0, 2, 5, 10, 20, 50], ["0", "2", "5", "10", "20", "50"])
             axes.grid(visible=True)
         row[0].set_ylabel(f"{title}\nleft of $D_f$, %", fontsize=10)
     for axes, method in zip(panels[0], methods, strict=True):
         axes.set_title(METHOD_TITLES[method], fontsize=10)
-    figure.supxlabel("points lost on $D_{rt}$", fontsize=11)
-    handles = [Line2D([], [], color=shades[rate], marker="o", markersize=3, label=f"{rate:g}") for rate in rates]
+    figure.supxlabel("points lost on $D_{rt}$, logarithmic beyond 5", fontsize=11)
+    handles = [Line2D([], [], color=shades[rate], marker=marks[rate], label=f"{rate:g}") for rate in rates]
     figure.legend(
         handles=handles, title="learning rate", loc="outside upper center", ncols=len(rates), fontsize=9, frameon=False
     )
@@ -662,7 +702,6 @@ def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
             logged = RELEASED_LOG.get(title) if name == "boundary_shrink" else None
             rows[METHOD_TITLES[name], title] = {
                 **{f"{_set_title(part)}, %": _number(entry["accuracy"][part]) for part in SPLITS},
-                "seconds": _number(entry["seconds"], digits=1),
                 "logged " + _set_title("forget_test"): _number(logged.forget_test if logged else None),
                 "logged " + _set_title("remain_test"): _number(logged.remain_test if logged else None),
             }
@@ -796,6 +835,8 @@ def _number(value: float | None, sign: str = "", digits: int = 2) -> str:
 
 
 def _plain(value: Any) -> str:
+    if value in ({}, []):
+        return "–"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items() if entry is not None)
     if isinstance(value, list):

@@ -46,7 +46,8 @@ class Measurements:
     def timing(self) -> dict[str, Any]:
         """What the methods cost: `timing.measure`, and the `environment`, since a time belongs to a machine.
 
-        Retrain is timed even where it is none of the methods: the others are compared with it.
+        Retrain is timed even where it is none of the methods: the others are compared with it. `images.<name>`: how
+        many images a method goes through in all its epochs, of those that have epochs.
         """
         config = self.experiment.config
         timed = {name: config.unlearning[name] for name in dict.fromkeys(("retrain", *config.methods))}
@@ -65,7 +66,13 @@ class Measurements:
             found = timing.measure(task, timed, self.experiment.config.timing_runs, initial)
             return {}, found | {"environment": self.experiment.environment}
 
-        return self.experiment.store.get("timing", key, make).facts
+        sizes = {part: len(said.labels) for part, said in self.experiment.outputs("original").items()}
+        epochs = {name: settings["epochs"] for name, settings in timed.items() if "epochs" in settings}
+        images = {
+            name: count * sizes["remain_train" if name in timing.OVER_REMAINING else "forget_train"]
+            for name, count in ({"retrain": config.epochs} | epochs).items()
+        }
+        return self.experiment.store.get("timing", key, make).facts | {"images": images}
 
     def attention(self) -> dict[str, Any]:
         """Where the models of Figure 5 look.
@@ -218,10 +225,11 @@ class Measurements:
     def neighbours(self) -> dict[str, Any]:
         """What Boundary Shrink's search finds, in one step and in several: `neighbours.summary` for D_f, and
 
-        `epsilons`, at which reaches; `epsilon`, the reach that Boundary Shrink itself has here; `walks.<search>`, steps
-        and step size; `seconds`, the median time of each search of those images, on the machine in `environment`;
-        `outcome.<search>`, for Boundary Shrink with either search: `accuracy` on the four sets in percent and
-        `like_retrain`, the share of D_f, in percent, that gets the class that Retrain gives it (None without Retrain).
+        `images`, how many were looked at; `epsilons`, at which reaches; `epsilon`, the reach that Boundary Shrink has
+        here; `walks.<search>`, steps and step size; `seconds`, the median time of each search of those images, on the
+        machine in `environment`; `outcome.<search>`, for Boundary Shrink with either search: `accuracy` on the four
+        sets in percent and `like_retrain`, the share of D_f, in percent, that gets the class that Retrain gives it
+        (None without Retrain).
         """
         settings = self.experiment.config.unlearning["boundary_shrink"]
         walks = {"fgsm": [1, 1.0], "pgd": [settings["steps"], settings["step_size"]]}
@@ -251,6 +259,7 @@ class Measurements:
             }
         labels = self.experiment.outputs("original")["forget_train"].labels[chosen]
         return neighbours.summary(kept.tensors, labels, len(self.experiment.dataset.classes)) | {
+            "images": len(chosen),
             "epsilons": epsilons,
             "epsilon": settings["epsilon"],
             "walks": walks,

@@ -25,6 +25,7 @@ from .models import Classifier
 # Wong's palette, as for the methods; the middle, which is to be forgotten, is dark. The sixth is the shadow class's.
 COLOURS = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#f0e442")
 MARKERS = ("o", "s", "^", "D", "v")
+SIZES = (12, 12, 22, 12, 22)  # a triangle of one area looks smaller
 
 Regions = tuple[np.ndarray, np.ndarray]
 
@@ -41,7 +42,12 @@ def draw(axes: Axes, regions: Regions, data: LabelledImages | None = None, title
         for label in data.labels.unique().tolist():
             found = plane.places(data[data.labels == label])
             axes.scatter(
-                *found.T, s=12, color=COLOURS[label], marker=MARKERS[label], edgecolors="white", linewidths=0.4
+                *found.T,
+                s=SIZES[label],
+                color=COLOURS[label],
+                marker=MARKERS[label],
+                edgecolors="white",
+                linewidths=0.3,
             )
     axes.set(xticks=[], yticks=[], xlim=(0, 1), ylim=(0, 1))
     axes.set_title(title, fontsize=10)
@@ -127,17 +133,20 @@ def animation(found: Sequence[Regions], data: LabelledImages, titles: Sequence[s
     spoken = json.dumps(list(titles))
     return HTML(
         f"""<div id="{name}" style="max-width:100%;text-align:center">
-<img src="data:image/png;base64,{pictures[0]}" alt="{html.escape(label)}" style="max-width:100%;background:white">
+<img src="data:image/png;base64,{pictures[0]}" alt="{html.escape(f"{label}: {titles[0]}")}"
+ style="max-width:100%;background:white">
 <div style="display:flex;justify-content:center;gap:1em;align-items:center">
 <button type="button">play</button>
 <input type="range" min="0" max="{len(pictures) - 1}" value="0" aria-label="epoch"
- aria-valuetext="{html.escape(titles[0])}"></div></div>
+ aria-valuetext="{html.escape(titles[0])}"></div>
+<p>{html.escape(label)}. Press play, or move the slider.</p></div>
 <script>(() => {{
-  const frames = [{sources}], titles = {spoken}, box = document.getElementById("{name}");
+  const frames = [{sources}], titles = {spoken}, label = {json.dumps(label)}, box = document.getElementById("{name}");
   const image = box.querySelector("img"), slider = box.querySelector("input"), button = box.querySelector("button");
   let timer = null;
   const show = () => {{
     image.src = frames[slider.value];
+    image.alt = label + ": " + titles[slider.value];
     slider.setAttribute("aria-valuetext", titles[slider.value]);
   }};
   const stop = () => {{ clearInterval(timer); timer = null; button.textContent = "play"; }};
@@ -166,7 +175,12 @@ def accuracies(models: Mapping[str, Classifier], split: Any) -> Styler:
         }
         for name, model in models.items()
     }
-    return pd.DataFrame.from_dict(rows, orient="index").style.format("{:.1f}")
+    return table(pd.DataFrame.from_dict(rows, orient="index"), "{:.1f}")
+
+
+def table(frame: pd.DataFrame, form: str) -> Styler:
+    """Numbers in the look of the book's other tables."""
+    return frame.style.format(form).set_table_attributes('class="results"')
 
 
 def entropies(found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:

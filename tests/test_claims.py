@@ -34,6 +34,18 @@ def as_published_on_faces() -> dict[str, Any]:
     }
 
 
+def timed(
+    expanding: float, shrink: float, *, spread: float = 0.0, images: dict[str, int] | None = None
+) -> dict[str, Any]:
+    """A timing with these speed-ups over a Retrain of one second, each round within the `spread` of the median."""
+    methods = {
+        name: {"speed_up": times, "seconds": {"low": (1 - spread) / times, "high": (1 + spread) / times}}
+        for name, times in (("boundary_expanding", expanding), ("boundary_shrink", shrink))
+    }
+    images = images or {"retrain": 27, "boundary_expanding": 1, "boundary_shrink": 1}
+    return {"methods": methods, "images": images, "search": {"shrink_over_expanding": expanding / shrink}}
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
 def test_the_papers_own_numbers_reproduce_its_claims(as_published: dict[str, Any], number: int):
     (judgement,) = judged([number], as_published)
@@ -50,7 +62,7 @@ def test_so_do_its_numbers_on_faces(as_published_on_faces: dict[str, Any], numbe
 def test_the_speed_ups_on_faces_are_those_on_faces(
     as_published_on_faces: dict[str, Any], expanding: float, shrink: float, verdict: str
 ):
-    timing = {"methods": {"boundary_expanding": {"speed_up": expanding}, "boundary_shrink": {"speed_up": shrink}}}
+    timing = timed(expanding, shrink)
     assert judged([8], as_published_on_faces, timing=timing)[0].verdict == verdict
 
 
@@ -80,10 +92,33 @@ def test_a_claim_on_what_was_not_measured_cannot_be_tested(as_published: dict[st
 
 
 def test_the_papers_speed_ups_reproduce_its_claims(as_published: dict[str, Any]):
-    times = {"boundary_expanding": {"speed_up": 29.7}, "boundary_shrink": {"speed_up": 4.8}}
-    timing = {"methods": times, "search": {"shrink_over_expanding": 29.7 / 4.8}}
-    verdicts = [found.verdict for found in judged([8, 10], as_published, timing=timing)]
+    verdicts = [found.verdict for found in judged([8, 10], as_published, timing=timed(29.7, 4.8))]
     assert verdicts == [REPRODUCED, REPRODUCED]
+
+
+def test_a_speed_up_beyond_the_ratio_of_the_images_is_not_asked_for(as_published: dict[str, Any]):
+    """20 epochs of 9 classes against 10 of one: whatever the code, 18 times as many images."""
+    timing = timed(17.0, 16.0, images={"retrain": 18, "boundary_expanding": 1, "boundary_shrink": 1})
+    (judgement,) = judged([8], as_published, timing=timing)
+    assert judgement.verdict == UNTESTED
+    assert "18.0 times" in judgement.missing
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(0.01, NOT_REPRODUCED), (0.2, UNTESTED)])
+def test_times_whose_ranges_overlap_are_not_told_apart(as_published: dict[str, Any], spread: float, verdict: str):
+    """Shrink took 0.95 times as long as Expanding."""
+    timing = timed(19.0, 20.0, spread=spread)
+    assert judged([10], as_published, timing=timing)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(("samples", "verdict"), [(0, PARTLY), (100, REPRODUCED)])
+def test_fisher_on_a_sample_is_judged_as_on_all_of_the_data(as_published: dict[str, Any], samples: int, verdict: str):
+    """Half of Retrain's time; on a tenth of the data that is five times Retrain's on all of them."""
+    as_published["dataset"]["sizes"] = {"remain_train": 1000}
+    as_published["methods"]["fisher"]["settings"] = {"samples": samples}
+    as_published["methods"]["amnesiac"]["recording"] = {"seconds": 1.0, "training_seconds": 1.0}
+    timing = {"methods": {"fisher": {"speed_up": 2.0}}}
+    assert judged([9], as_published, timing=timing)[0].verdict == verdict
 
 
 def test_attention_without_known_objects_cannot_be_tested(as_published: dict[str, Any]):
