@@ -9,6 +9,7 @@ repository, links that launch its template on Binder and Colab.
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -16,12 +17,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nbformat
 import papermill
 import torch
 import yaml
+from joblib import Parallel, delayed
 
 from .config import Config, read_profile
 from .experiment import Experiment, environment
@@ -58,45 +60,58 @@ def execute(
     experiment.metrics()
     Measurements(experiment).all()
     folder.mkdir(parents=True, exist_ok=True)
-    executed = []
+    runs = []
     for name in names:
-        target = folder / f"{name}.ipynb"
         again = _again(TEMPLATES[name], profile, overrides)
         source = _made_from(TEMPLATES[name], given, experiment, again)
-        _run(TEMPLATES[name], target, given, source, again, _machine(experiment), say)
-        executed.append(target)
-    return executed
+        runs.append(_Run(TEMPLATES[name], folder / f"{name}.ipynb", given, source, again, _machine(experiment)))
+    _execute(runs, min(os.cpu_count() or 1, len(runs)), say)
+    return [run.target for run in runs]
 
 
 def execute_steps(folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Execute the steps of the method, with their own parameters, into `folder`; returns the executed notebooks."""
     folder.mkdir(parents=True, exist_ok=True)
     facts = environment(torch.device("cpu"), "fp32")
-    executed = []
+    runs = []
     for name, template in STEPS.items():
         again = _again(template, None, {})
         source = hashlib.sha256(f"{_code(template)}{again}{_described(facts)}".encode()).hexdigest()
-        _run(template, folder / f"{name}.ipynb", {}, source, again, _described(facts), say)
-        executed.append(folder / f"{name}.ipynb")
-    return executed
+        runs.append(_Run(template, folder / f"{name}.ipynb", {}, source, again, _described(facts)))
+    _execute(runs, 1, say)  # one by one: they train, and would be in each other's way
+    return [run.target for run in runs]
 
 
-def _run(
-    template: Path,
-    target: Path,
-    given: dict[str, Any],
-    source: str,
-    again: str,
-    machine: str,
-    say: Callable[[str], None],
-) -> None:
-    """Execute a template, unless the notebook is there that was made from the same `source`; `again` is its foot."""
-    if _source_of(target) == source:
-        say(f"{template.stem}: kept, nothing that it depends on has changed")
-        return
+class _Run(NamedTuple):
+    """A notebook to be executed: its template, where it goes, its parameters, a digest of what it is made from, what is
+    added at its foot, and the machine that its numbers are from."""
+
+    template: Path
+    target: Path
+    given: dict[str, Any]
+    source: str
+    again: str
+    machine: str
+
+
+def _execute(runs: Sequence[_Run], at_once: int, say: Callable[[str], None]) -> None:
+    """Execute notebooks, so many at once, each in a process of its own; those are kept that nothing has changed for."""
+    wanted = []
+    for run in runs:
+        if _source_of(run.target) == run.source:
+            say(f"{run.template.stem}: kept, nothing that it depends on has changed")
+        else:
+            wanted.append(run)
+    done = Parallel(n_jobs=at_once, return_as="generator")(delayed(_executed)(run) for run in wanted)
+    for run, seconds in zip(wanted, done, strict=True):
+        say(f"{run.template.stem}: executed in {seconds:.1f} s")
+
+
+def _executed(run: _Run) -> float:
+    """Execute one notebook; returns the seconds that it took."""
     start = time.perf_counter()
-    beside = target.with_name(f".{target.name}")
-    papermill.execute_notebook(template, beside, parameters=given, kernel_name="python3", progress_bar=True)
+    beside = run.target.with_name(f".{run.target.name}")
+    papermill.execute_notebook(run.template, beside, parameters=run.given, kernel_name="python3", progress_bar=False)
     notebook = nbformat.read(beside, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -105,15 +120,15 @@ def _run(
                 tags.append("remove-input")  # the foot of the page lists every parameter
             elif "remove-input" not in tags:
                 tags.append("hide-input")
-    notebook.cells.append(nbformat.v4.new_markdown_cell(again, id="again"))
+    notebook.cells.append(nbformat.v4.new_markdown_cell(run.again, id="again"))
     # papermill notes absolute paths, which tell a reader nothing and the world where the author keeps things
     for path in ("input_path", "output_path"):
         del notebook.metadata["papermill"][path]
-    notebook.metadata["made_from"] = source
-    notebook.metadata["made_on"] = machine
+    notebook.metadata["made_from"] = run.source
+    notebook.metadata["made_on"] = run.machine
     nbformat.write(notebook, beside)
-    beside.replace(target)
-    say(f"{template.stem}: executed in {time.perf_counter() - start:.1f} s")
+    beside.replace(run.target)
+    return time.perf_counter() - start
 
 
 def _again(template: Path, profile: str | None, overrides: dict[str, Any]) -> str:

@@ -719,14 +719,15 @@ def control_table(control: dict[str, Any]) -> Styler:
 def runs_table(runs: dict[str, Sequence[dict[str, Any]]]) -> Styler:
     """What is recognised of D_f in several runs (`Measurements.recognised`, by the title of the run), a row a model."""
     rows = {}
-    for title, entries in runs.items():
+    for run, entries in runs.items():
         for entry in entries:
             row = {"original": _number(entry["original"]), "statistics alone": _number(entry["statistics"])}
             for name in ("boundary_shrink", "boundary_expanding", "retrain"):
                 found = entry["methods"].get(name, {"before": None, "after": None})
-                row[METHOD_TITLES[name]] = _number(found["before"])
-                row[f"{METHOD_TITLES[name]}, audited"] = f"<b>{_number(found['after'])}</b>"
-            rows[title, entry["model"]] = row
+                title = METHOD_TITLES[name].removeprefix("Boundary ")
+                row[title] = _number(found["before"])
+                row[f"{title}, audited"] = f"<b>{_number(found['after'])}</b>"
+            rows[run, entry["model"]] = row
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["run", "model"])
     return _table(frame)
