@@ -88,6 +88,12 @@ def recorded() -> list[str]:
     return sorted(path.parent.name for path in ROOT.glob("*/record.json"))
 
 
+def configs(results_dir: str) -> dict[str, Config]:
+    """The settings of each recorded run, by its name, with this folder for what is computed from the record."""
+    found = {name: Record(ROOT / name)._content["config"] for name in recorded()}
+    return {name: Config.from_mapping(config | {"results_dir": results_dir}) for name, config in found.items()}
+
+
 def publish(experiment: "Experiment", name: str, command: str) -> Path:
     """Compute all that the chapters need and keep it under `book/results/<name>/`; returns that folder.
 
