@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from bu_core import config, data, record
+from bu_core import book, config, data, record
 from bu_core.__main__ import main
 from bu_core.book import TEMPLATES
 from bu_core.config import Config
@@ -151,6 +151,10 @@ def test_the_command_records_a_profile(tmp_path: Path, monkeypatch: pytest.Monke
     refused = CliRunner().invoke(main, [*command, "-p", "seed", "1"])
     assert refused.exit_code == 1
     assert refused.output.startswith("Error: -p='seed'")
+
+
+def test_what_the_book_shows_without_being_told_is_recorded_or_needs_no_data():
+    assert set(book.SHOWN) - set(record.recorded()) == {"digits"}
 
 
 def test_every_recorded_run_of_the_repository_is_that_of_its_profile():
