@@ -27,6 +27,7 @@ CURVES = METHODS[:2]  # the paper's own two, by learning rate and reach
 
 REESTIMATED_ON = (100, 1000, 5000)  # images of D_r that the audit may see
 AUDIT_OF_A_CURVE = 1000
+CURVE_EPOCHS = 10  # at the most: that many epochs the paper's methods have
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 EPSILONS = (0.03, 0.1, 0.25)  # 0.1 is what the released code states, 0.25 what its images are really moved by
 

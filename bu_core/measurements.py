@@ -338,12 +338,13 @@ class Measurements:
         reaches, which decide labels: where the statistics follow the batches, those matter little.
 
         Each curve: `method`, `batchnorm`, `lr`, `epsilon` (None where the method has none) and `points`, from the
-        original to the last epoch, each with the accuracies in percent `before` and `after` the statistics were
+        original to the last epoch, `forgetting.CURVE_EPOCHS` at the most, each with the accuracies in percent `before` and `after` the statistics were
         estimated anew. They rest on `sample_size` images of each set.
         """
         asked = []
         for name in (name for name in forgetting.CURVES if name in self.experiment.config.methods):
             own = self.experiment.config.unlearning[name]
+            own = own | {"epochs": min(own["epochs"], forgetting.CURVE_EPOCHS)}
             rates = [{"lr": lr} for lr in forgetting.LEARNING_RATES]
             reaches = [{"epsilon": reach} for reach in forgetting.EPSILONS if "epsilon" in own]
             asked += [(name, own | rate | {"batchnorm": "train"}) for rate in rates]
