@@ -338,8 +338,8 @@ class Measurements:
         reaches, which decide labels: where the statistics follow the batches, those matter little.
 
         Each curve: `method`, `batchnorm`, `lr`, `epsilon` (None where the method has none) and `points`, from the
-        original to the last epoch, `forgetting.CURVE_EPOCHS` at the most, each with the accuracies in percent `before` and `after` the statistics were
-        estimated anew. They rest on `sample_size` images of each set.
+        original to the last epoch, `forgetting.CURVE_EPOCHS` at the most. Each point has the accuracies in percent
+        `before` and `after` the statistics were estimated anew; they rest on `sample_size` images of each set.
         """
         asked = []
         for name in (name for name in forgetting.CURVES if name in self.experiment.config.methods):
