@@ -659,6 +659,7 @@ def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
                     axes.plot(lost, left, "-", marker=marks[rate], color=shades[rate], markersize=4, linewidth=1.2)
             # What happens within the first points is the question, and some curves lose all: linear, then logarithmic.
             axes.set_xscale("symlog", linthresh=5)
+            axes.set_ylim(-3, 103)
             axes.set_xticks([0, 2, 5, 10, 20, 50], ["0", "2", "5", "10", "20", "50"])
             axes.grid(visible=True)
         row[0].set_ylabel(f"{title}\nleft of $D_f$, %", fontsize=10)
