@@ -75,7 +75,8 @@ def test_the_animation_needs_nothing_but_the_page(square: UnlearningTask):
     page = plane_figures.animation(found, square.split.forget_train, ["a", "b", "c"], "Three times the same").data
     assert "http" not in page
     assert page.count("data:image/png;base64,") == 4
-    assert 'alt="Three times the same"' in page
+    assert 'alt="Three times the same: a"' in page  # the script names the other frames as they are shown
+    assert "Press play, or move the slider." in page
     assert 'aria-label="epoch"' in page
     assert "<button" in page
 

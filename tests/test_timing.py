@@ -199,5 +199,5 @@ def test_a_timing_is_kept_for_the_machine_that_it_belongs_to(tmp_path: Path, mon
     assert Measurements(again).timing() == first
     elsewhere = small_experiment(tmp_path, methods=("boundary_shrink", "boundary_expanding"))
     elsewhere.__dict__["environment"] = experiment.environment | {"cpu": "another"}
-    other = elsewhere.timing()
+    other = Measurements(elsewhere).timing()
     assert other["methods"]["retrain"]["seconds"]["median"] == 2 * first["methods"]["retrain"]["seconds"]["median"]
