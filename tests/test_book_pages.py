@@ -81,7 +81,7 @@ def test_a_chapter_names_the_command_that_makes_it(smoke_book: Path, browser: Br
     page = browser.open(smoke_book / "smoke" / "entropy.html")
     told = page.locator("#make-this-page-again pre").inner_text()
     joined = told.replace("\\\n", "")  # as a shell joins lines
-    assert joined.split() == "papermill notebooks/entropy.ipynb out.ipynb -f notebooks/profiles/smoke.yml".split()
+    assert joined.split() == ["papermill", "notebooks/entropy.ipynb", "out.ipynb", "-f", "notebooks/profiles/smoke.yml"]
     link = page.locator("#make-this-page-again a.download").get_attribute("href")
     notebook = nbformat.read((smoke_book / "smoke" / link).resolve(), as_version=4)
     assert any(output for cell in notebook.cells for output in cell.get("outputs", []))
