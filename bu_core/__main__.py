@@ -74,7 +74,7 @@ def reference(profile: str, overrides: dict[str, Any]) -> None:
     """
     settings.one_of("profile", profile, config.profiles())
     for name in overrides:
-        settings.one_of("-p", name, record.ELSEWHERE)
+        settings.one_of("-p", name, record.WHERE_MADE)
     experiment = Experiment(config.Config.from_profile(profile, **overrides), click.echo, record=None)
     click.echo(f"recorded: {record.publish(experiment, profile, f'make reference PROFILE={profile}')}")
 

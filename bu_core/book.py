@@ -28,7 +28,7 @@ from joblib import Parallel, delayed
 from .config import Config, read_profile
 from .experiment import Experiment, environment
 from .measurements import Measurements
-from .record import ELSEWHERE, recorded
+from .record import WHERE_MADE
 
 ROOT = Path(__file__).resolve().parent.parent
 OPENING = "index"  # the template that becomes the book's first page, executed on its first profile
@@ -62,7 +62,7 @@ def execute(
     folder.mkdir(parents=True, exist_ok=True)
     runs = []
     for name in names:
-        again = _again(TEMPLATES[name], profile, overrides)
+        again = _again(TEMPLATES[name], profile, overrides, from_record=experiment.record is not None)
         source = _made_from(TEMPLATES[name], given, experiment, again)
         runs.append(_Run(TEMPLATES[name], folder / f"{name}.ipynb", given, source, again, _machine(experiment)))
     _execute(runs, min(os.cpu_count() or 1, len(runs)), say)
@@ -75,7 +75,7 @@ def execute_steps(folder: Path, say: Callable[[str], None]) -> list[Path]:
     facts = environment(torch.device("cpu"), "fp32")
     runs = []
     for name, template in STEPS.items():
-        again = _again(template, None, {})
+        again = _again(template, None, {}, from_record=False)
         source = hashlib.sha256(f"{_code(template)}{again}{_described(facts)}".encode()).hexdigest()
         runs.append(_Run(template, folder / f"{name}.ipynb", {}, source, again, _described(facts)))
     _execute(runs, 1, say)  # one by one: they train, and would be in each other's way
@@ -131,11 +131,11 @@ def _executed(run: _Run) -> float:
     return time.perf_counter() - start
 
 
-def _again(template: Path, profile: str | None, overrides: dict[str, Any]) -> str:
+def _again(template: Path, profile: str | None, overrides: dict[str, Any], *, from_record: bool) -> str:
     """The foot of a page: the command that makes it, from the root of the repository, and the notebook."""
     explained = "rerun.md" if template.stem == OPENING else "../rerun.md"
     changed = ["Add `-p NAME VALUE` for another setting.", ""]
-    if profile in recorded():
+    if from_record:
         changed = [
             "Add `-p NAME VALUE` for another setting. What it changes is then not taken from the record: it needs the "
             "data, and computing it may take hours.",
@@ -176,7 +176,7 @@ def papermill_command(template: Path, profile: str | None, overrides: dict[str, 
         path = Path(profile) if Path(profile).suffix else Path("notebooks/profiles") / f"{profile}.yml"
         words += ["-f", path.name if path.is_absolute() else path.as_posix()]
     for setting, value in overrides.items():
-        if setting not in ELSEWHERE:
+        if setting not in WHERE_MADE:
             words += ["-y", json.dumps({setting: value})]  # JSON is YAML, and keeps the type of every value
     return shlex.join(words)
 

@@ -5,8 +5,8 @@ The fields are the keys of a profile (`notebooks/profiles/*.yml`) and the parame
 
 import ast
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -33,10 +33,11 @@ class Config:
     the recipe of the original and of Retrain. methods: which to run, in the order of the tables; `unlearning` holds
     their settings where these differ from the defaults. shadow_models: how many the second membership attack learns
     from, each trained on one half of D_r; 0 leaves that attack out. timing_runs: rounds in which the methods are timed
-    against each other. control: a model without running statistics, on which what does the forgetting is looked at once
-    more; None leaves that out. sample_size: how many images of a set, at the most, are looked at one by one: by
-    Grad-CAM, in the map of the decision space, in the comparison of searches. device, precision: `auto` takes the best
-    that is there. results_dir: where everything is kept. Raises SettingError for a setting that cannot be.
+    against each other. elsewhere: on what else it is asked what does the forgetting, and whether it lasts: a list of
+    changes, each a mapping with some of ELSEWHERE. sample_size: how many images of a set, at the most, are looked at
+    one by one: by Grad-CAM, in the map of the decision space, in the comparison of searches. device, precision: `auto`
+    takes the best that is there. results_dir: where everything is kept. Raises SettingError for a setting that cannot
+    be.
     """
 
     dataset: str = "digits"
@@ -55,7 +56,7 @@ class Config:
     unlearning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shadow_models: Annotated[int, Range(0, 64)] = 0
     timing_runs: Annotated[int, Range(1)] = 5
-    control: str | None = None
+    elsewhere: tuple[Mapping[str, Any], ...] = ()
     sample_size: Annotated[int, Range(50)] = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -67,8 +68,6 @@ class Config:
             self._set(name, checked(name, getattr(self, name), hints[name]))
         one_of("dataset", self.dataset, DATASETS)
         one_of("model", self.model, MODELS)
-        if self.control is not None:
-            one_of("control", self.control, MODELS)
         source = DATASETS[self.dataset]
         self._set("data", types.MappingProxyType(keyword_settings("data", source.read, self.data)))
         known = pretraining.checked(self.pretraining, self.model, self.data)
@@ -84,6 +83,21 @@ class Config:
             one_of("unlearning", name, METHODS)
         settings = {name: method_settings(name, self.unlearning.get(name, {})) for name in METHODS}
         self._set("unlearning", types.MappingProxyType(settings))
+        self._set("elsewhere", tuple(self._changes()))
+
+    def _changes(self) -> Iterator[Mapping[str, Any]]:
+        if isinstance(self.elsewhere, (str, Mapping)) or not isinstance(self.elsewhere, Sequence):
+            raise SettingError(f"elsewhere={self.elsewhere!r}: must be a list of mappings, such as [{{width: 1.0}}]")
+        for change in self.elsewhere:
+            if not isinstance(change, Mapping) or not change:
+                raise SettingError(f"elsewhere={change!r}: must be a mapping with some of {', '.join(ELSEWHERE)}")
+            for name in change:
+                one_of("elsewhere", name, ELSEWHERE)
+            try:
+                changed = replace(self, elsewhere=(), **change)
+            except SettingError as error:
+                raise SettingError(f"elsewhere: {error}") from None
+            yield types.MappingProxyType({name: getattr(changed, name) for name in change})
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)  # how a frozen dataclass normalises its own fields
@@ -125,11 +139,15 @@ class Config:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["methods"] = list(self.methods)
         values["data"], values["pretraining"] = dict(self.data), dict(self.pretraining)
+        values["elsewhere"] = [dict(change) for change in self.elsewhere]
         values["unlearning"] = {name: dict(self.unlearning[name]) for name in self.methods}
         return values
 
 
-COMPOUND = ("methods", "unlearning", "data", "pretraining")
+COMPOUND = ("methods", "unlearning", "data", "pretraining", "elsewhere")
+
+# What may differ elsewhere.
+ELSEWHERE = ("model", "width", "forget_class", "epochs", "lr")
 
 # The fields whose annotation says all that there is to check.
 SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)

@@ -15,7 +15,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -63,14 +63,24 @@ class Experiment:
         self.dataset: Dataset = (
             self.record.dataset if self.record else load(config.dataset, config.data_dir, config.seed, config.data)
         )
-        # Of a folder of people, who the classes are is known only now.
-        forget_class = class_index(config.forget_class, self.dataset.classes, config.dataset)
-        self.config = replace(config, forget_class=forget_class)
+        self.config = self._with_classes(config)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
         self._models: dict[str, Classifier] = {}
         self._recordings: dict[int, Artefact] = {}
+
+    def _with_classes(self, config: Config) -> Config:
+        """The config with indices for classes: who the classes of a folder of people are is known only now."""
+
+        def numbered(settings: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: class_index(value, self.dataset.classes, config.dataset) if name == "forget_class" else value
+                for name, value in settings.items()
+            }
+
+        own = numbered({"forget_class": config.forget_class})
+        return replace(config, **own, elsewhere=[numbered(change) for change in config.elsewhere])
 
     # --- what an experiment consists of ---------------------------------------------------------------------------
 
@@ -157,11 +167,13 @@ class Experiment:
         changed._models = {name: model for name, model in self._models.items() if name != method}
         return changed
 
-    def with_model(self, model: str) -> "Experiment":
-        """This experiment on another architecture: the same data and store."""
+    def elsewhere(self, methods: Sequence[str], **change: Any) -> "Experiment":
+        """This experiment with some of `config.ELSEWHERE` changed, and fewer methods: the same data and store."""
         changed = copy.copy(self)
-        changed.config = replace(self.config, model=model)
+        changed.config = config = self._with_classes(replace(self.config, elsewhere=(), methods=methods, **change))
+        changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr)
         changed._models, changed._recordings = {}, {}
+        changed.__dict__.pop("split", None)  # made for the class of this one
         return changed
 
     def sample(self, part: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""The book's plots and tables, in one style. Nothing is computed here but differences that a table shows.
+"""The book's plots and tables, in one style. Nothing is computed here but differences and means that a table shows.
 
 Every function takes the dictionary that `Experiment.metrics` returns, or, where a heading says so, that of another
 measurement.
@@ -23,7 +23,8 @@ from pandas.io.formats.style import Styler
 
 from .claims import Judgement
 from .data import SPLITS
-from .measures import entropy_bins
+from .forgetting import share_explained
+from .measures import entropy_bins, interval
 from .models import ONE_WIDTH
 from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
 
@@ -711,10 +712,46 @@ def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
     return _table(frame)
 
 
-def control_table(control: dict[str, Any]) -> Styler:
-    """The methods on the model without running statistics."""
-    rows = {METHOD_TITLES[name]: _judged_row(entry) for name, entry in control["models"].items()}
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
+    """What is left of D_f, and kept of D_rt, on each model and for each class; below it the mean over the classes.
+
+    What the statistics explain is their share of Boundary Shrink's forgetting.
+    """
+
+    def measured(place: dict[str, Any]) -> dict[str, float]:
+        entries = {"original": place["original"], "statistics alone": place["statistics"]}
+        entries |= {
+            METHOD_TITLES[name].removeprefix("Boundary "): found["before"] for name, found in place["methods"].items()
+        }
+        found = {
+            f"{title}, {_set_title(part)}, %": entry["accuracy"][part]
+            for title, entry in entries.items()
+            if entry
+            for part in ("forget_train", "remain_test")
+        }
+        if place["statistics"] and "boundary_shrink" in place["methods"]:
+            left = [place["original"], place["statistics"], place["methods"]["boundary_shrink"]["before"]]
+            share = share_explained(*(entry["accuracy"]["forget_train"] for entry in left))
+            found |= {} if share is None else {"explained by the statistics, %": share}
+        return found
+
+    rows = {(place["title"], place["forget_class"]): measured(place) for place in places}
+    classes = [measured(place) for place in _of_one_model(places)]
+    shown = {title: {column: _number(value) for column, value in row.items()} for title, row in rows.items()}
+    if len(classes) > 1:
+        columns = [column for column in classes[0] if all(column in row for row in classes)]
+        means = {column: interval([row[column] for row in classes]) for column in columns}
+        shown["the mean", f"of {len(classes)} classes"] = {
+            column: f"{found['mean']:.2f} ± {found['half_width']:.2f}" for column, found in means.items()
+        }
+    frame = pd.DataFrame.from_dict(shown, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])
+    return _table(frame.fillna("–"))
+
+
+def _of_one_model(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The places that differ from the first, this experiment itself, by the forgotten class alone."""
+    return [place for place in places if set(place["changed"]) <= {"forget_class"}]
 
 
 def runs_table(runs: dict[str, Sequence[dict[str, Any]]]) -> Styler:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .data import pixels
-from .models import Classifier
+from .models import Classifier, batchnorms
 from .training import Precision, autocast
 
 # What each part changes of a method's settings. At learning rate 0 no weight moves and no label matters.
@@ -56,7 +56,7 @@ def reestimated(model: Classifier, images: Tensor, precision: Precision, batch_s
     One pass in training mode; mean and variance are averaged over the batches, and nothing of the old ones stays.
     """
     model = copy.deepcopy(model).train()
-    layers = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    layers = batchnorms(model)
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()

@@ -40,7 +40,7 @@ class Measurements:
             "audit": self.audit(),
             "curves": self.curves(),
             "variants": self.variants(),
-            "control": self.control(),
+            "elsewhere": self.elsewhere(),
         }
 
     def timing(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Measurements:
         timed = {name: config.unlearning[name] for name in dict.fromkeys(("retrain", *config.methods))}
         key = {
             "of": [self.experiment.key(name) for name in ("original", *sorted(timed))],
-            "runs": self.experiment.config.timing_runs,
+            "runs": config.timing_runs,
             "timing": timing.SETTINGS,
             "machine": self.experiment.machine,
         }
@@ -62,8 +62,8 @@ class Measurements:
             task = self.experiment.task()
             if "amnesiac" in timed:
                 task.recorded(timed["amnesiac"]["window"])  # recording is a part of the original's training
-            initial = None if self.experiment.config.model in models.ONE_WIDTH else self.experiment.initial
-            found = timing.measure(task, timed, self.experiment.config.timing_runs, initial)
+            initial = None if config.model in models.ONE_WIDTH else self.experiment.initial
+            found = timing.measure(task, timed, config.timing_runs, initial)
             return {}, found | {"environment": self.experiment.environment}
 
         sizes = {part: len(said.labels) for part, said in self.experiment.outputs("original").items()}
@@ -369,48 +369,82 @@ class Measurements:
                 found.setdefault(name, {})[title] = changed._judged(name)
         return found
 
-    def control(self) -> dict[str, Any] | None:
-        """The same methods on a model without running statistics, `config.control`; None where that names none.
+    def elsewhere(self) -> list[dict[str, Any]]:
+        """`parts` and `audit` in short: of this experiment, and then of each change in `config.elsewhere`.
 
-        `model`: its name; `models.<name>`, for the original and each method taken apart: as `_judged` says.
+        Each: `title`, the model, its width, and a recipe that is not this experiment's; `forget_class`, its name;
+        `changed`, what differs from this experiment; `original`; `statistics`, what they do alone, None for a model
+        that keeps none; and `methods.<name>`, with `before` and `after` the audit on the most images, for another class
+        the paper's own two methods, else those of `parts`. What stands for a model is as `_judged` says.
         """
-        if (model := self.experiment.config.control) is None:
-            return None
-        on_control = Measurements(self.experiment.with_model(model))
-        names = ("original", *self._dismantled())
-        return {"model": model, "models": {name: on_control._judged(name) for name in names}}
+        found = []
+        for change in ({}, *self.experiment.config.elsewhere):
+            asked = forgetting.CURVES if set(change) == {"forget_class"} else forgetting.METHODS
+            methods = [name for name in asked if name in self.experiment.config.methods]
+            there = Measurements(self.experiment.elsewhere(methods, **change))
+            config = there.experiment.config
+            width = "" if config.model in models.ONE_WIDTH else f", width {config.width:g}"
+            recipe = f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
+            found.append({"title": config.model + width + recipe, "changed": list(change), **there._in_short(methods)})
+        return found
+
+    def _in_short(self, methods: list[str]) -> dict[str, Any]:
+        config, dataset = self.experiment.config, self.experiment.dataset
+        network = models.build(config.model, dataset.channels, len(dataset.classes), config.width, config.seed)
+        drifts = bool(models.batchnorms(network))
+        *_, most = self._audited_on()
+        return {
+            "forget_class": dataset.classes[config.forget_class],
+            "original": self._judged("original"),
+            "statistics": self._statistics_alone(methods[0]) if methods and drifts else None,
+            "methods": {
+                # Without running statistics the audit would estimate nothing anew.
+                name: {"before": self._judged(name), "after": self._judged(name, most if drifts else 0)}
+                for name in methods
+            },
+        }
+
+    def _statistics_alone(self, method: str) -> dict[str, Any]:
+        return self._of(method, **forgetting.PARTS["statistics"])._judged(method)
 
     def recognised(self) -> list[dict[str, Any]]:
-        """What is recognised of D_f, in percent: one entry for the model, and one for its control where there is one.
+        """What is recognised of D_f, in percent: of the model, of each other in `elsewhere`, and on average over the
+        classes, where there are several.
 
-        Each: `model`, its name and width; `original`; what the `statistics` alone leave, None for the control, which
-        has none; `methods.<name>`, with `before` the audit and `after` it, on the most images.
+        Each: `model`, its title; `original`; what the `statistics` alone leave, None for a model that has none;
+        `methods.<name>`, with `before` the audit and `after` it, on the most images.
         """
-        config, parts, audit, control = self.experiment.config, self.parts(), self.audit(), self.control()
-        width = "" if config.model in models.ONE_WIDTH else f", width {config.width:g}"
 
-        def left(entry: dict[str, Any]) -> float:
-            return entry["accuracy"]["forget_train"]
+        def left(entry: dict[str, Any] | None) -> float | None:
+            return entry and entry["accuracy"]["forget_train"]
 
-        audited = {name: (left(found["before"]), left(found["after"][-1])) for name, found in audit["models"].items()}
-        dismantled = list(parts["methods"].values())
-        entries = [(config.model, left(dismantled[0]["statistics"]) if dismantled else None, audited)]
-        if control:  # without running statistics there is nothing to estimate anew: the audit changes no output
-            unmoved = {name: (left(found), left(found)) for name, found in control["models"].items()}
-            entries.append((control["model"], None, unmoved))
-        return [
-            {
-                "model": model + width,
-                "original": found["original"][0],
-                "statistics": alone,
+        def entry(title: str, places: list[dict[str, Any]]) -> dict[str, Any]:
+            """The mean over places, all of which keep statistics or none does."""
+            names = [name for name in places[0]["methods"] if all(name in place["methods"] for place in places)]
+            kept = places[0]["statistics"] is not None
+            return {
+                "model": title,
+                "original": statistics.fmean(left(place["original"]) for place in places),
+                "statistics": statistics.fmean(left(place["statistics"]) for place in places) if kept else None,
                 "methods": {
-                    name: {"before": before, "after": after}
-                    for name, (before, after) in found.items()
-                    if name != "original"
+                    name: {
+                        when: statistics.fmean(left(place["methods"][name][when]) for place in places)
+                        for when in ("before", "after")
+                    }
+                    for name in names
                 },
             }
-            for model, alone, found in entries
-        ]
+
+        own, *others = self.elsewhere()
+        found = [entry(own["title"], [own])]
+        for name, audited in self.audit()["models"].items():
+            if name != "original":
+                found[0]["methods"][name] = {"before": left(audited["before"]), "after": left(audited["after"][-1])}
+        found += [entry(place["title"], [place]) for place in others if place["changed"] != ["forget_class"]]
+        classes = [own, *(place for place in others if place["changed"] == ["forget_class"])]
+        if len(classes) > 1:
+            found.append(entry(f"{own['title']}, mean of {len(classes)} classes", classes))
+        return found
 
     def _of(self, method: str, **settings: Any) -> "Measurements":
         """The measurements of the same experiment with other settings for one method."""

@@ -1,6 +1,8 @@
-"""What is measured of a model: pure functions of its outputs."""
+"""What is measured of a model, pure functions of its outputs; and the mean of several measurements."""
 
 import math
+import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,3 +69,13 @@ def entropy_distances(outputs: Outputs, reference: Outputs) -> dict[str, float]:
 def agreement(outputs: Outputs, reference: Outputs) -> float:
     """Share of the images on which two models name the same class, in percent, 0 to 100."""
     return 100 * (outputs.logits.argmax(1) == reference.logits.argmax(1)).double().mean().item()
+
+
+def interval(values: Sequence[float]) -> dict[str, float | None]:
+    """`mean`, and `half_width` of its 95 % interval by Student's t; None for a single value."""
+    from scipy.stats import t as student_t
+
+    half = None
+    if len(values) > 1:
+        half = student_t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return {"mean": statistics.fmean(values), "half_width": half}

@@ -108,6 +108,11 @@ def resnet50(channels: int, classes: int, width: float) -> Classifier:
     return _resnet(make, channels, classes, width)
 
 
+def batchnorms(model: nn.Module) -> list[nn.Module]:
+    """The layers of `model` that keep running statistics."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 class Architecture(Protocol):
     def __call__(self, channels: int, classes: int, width: float) -> Classifier: ...
 

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent / "book" / "results"
 LIMIT = 25_000_000  # bytes of one record
 
 # Settings that say where and on what a run is made, and not which run it is.
-ELSEWHERE = ("data_dir", "device", "precision", "results_dir")
+WHERE_MADE = ("data_dir", "device", "precision", "results_dir")
 
 _WEIGHTS_KEPT = ("original", "retrain")  # nothing asks for them; they are there to be used
 
@@ -115,7 +115,7 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
         key, artefact = read_any(path)
         write(beside / "store" / path.name, key, _narrowed(artefact.tensors), artefact.facts)
     dataset = experiment.dataset
-    config = {field: value for field, value in experiment.config.as_dict().items() if field not in ELSEWHERE}
+    config = {field: value for field, value in experiment.config.as_dict().items() if field not in WHERE_MADE}
     write_json(
         beside / "record.json",
         {
@@ -153,7 +153,7 @@ def _unnamed(dataset: Dataset) -> list[str]:
 
 
 def _which(config: Config) -> dict[str, Any]:
-    return {name: value for name, value in config.as_dict().items() if name not in ELSEWHERE}
+    return {name: value for name, value in config.as_dict().items() if name not in WHERE_MADE}
 
 
 def _narrowed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

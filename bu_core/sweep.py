@@ -3,16 +3,13 @@
 Each run is an experiment of its own in the same store, so an interrupted sweep goes on where it was.
 """
 
-import math
-import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from scipy.stats import t as student_t
 
 from .config import Config
 from .data import SPLITS
 from .experiment import Experiment
+from .measures import interval
 from .store import write_json
 
 
@@ -49,11 +46,3 @@ def sweep(
     content = {"runs": runs, "summary": summary}
     write_json(experiment.folder / "sweep.json", content)
     return content
-
-
-def interval(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean, and half the width of its 95 % interval by Student's t; None for a single value."""
-    half = None
-    if len(values) > 1:
-        half = student_t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": statistics.fmean(values), "half_width": half}

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from .data import LabelledImages, pixels
-from .models import Classifier
+from .models import Classifier, batchnorms
 from .settings import SettingError
 
 Precision = Literal["fp32", "bf16"]
@@ -85,9 +85,8 @@ def fit(
     """
     model.train()
     if batchnorm == "frozen":
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        for layer in batchnorms(model):
+            layer.eval()
     optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
     step = Step(model, optimiser, data, recipe, objective, penalty)
     labels = data.labels.cpu()

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bu_core import forgetting
+from bu_core import forgetting, measures
+from bu_core.config import Config
 from bu_core.data import LabelledImages, pixels
 from bu_core.experiment import Experiment
 from bu_core.measurements import Measurements
@@ -136,9 +137,12 @@ def test_survivors_forget_after_the_audit_and_cost_little():
 # --- in an experiment -----------------------------------------------------------------------------------------------
 
 
+ELSEWHERE = [{"model": "allcnn_groupnorm"}, {"width": 0.2, "epochs": 3, "lr": 0.05}, {"forget_class": 7}]
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    return small_experiment(tmp_path_factory.mktemp("results"), control="allcnn_groupnorm")
+    return small_experiment(tmp_path_factory.mktemp("results"), elsewhere=ELSEWHERE)
 
 
 def test_the_parts_are_those_of_the_method_with_other_settings(experiment: Experiment):
@@ -179,17 +183,56 @@ def test_a_curve_starts_at_the_original_and_ends_at_the_model(experiment: Experi
     assert reaches == set(forgetting.EPSILONS)
 
 
-def test_a_model_without_statistics_is_a_control(experiment: Experiment):
-    found = Measurements(experiment).control()
-    assert found["model"] == "allcnn_groupnorm"
-    assert list(found["models"]) == ["original", "boundary_shrink", "boundary_expanding"]
-    plain = Experiment(experiment.config.from_mapping(experiment.config.as_dict() | {"model": "allcnn_groupnorm"}))
-    assert found["models"]["original"]["accuracy"] == plain.metrics()["methods"]["original"]["accuracy"]
-    assert Measurements(small_experiment(Path(experiment.config.results_dir))).control() is None
+def test_elsewhere_begins_with_the_experiment_itself(experiment: Experiment):
+    measurements = Measurements(experiment)
+    own, parts, audit = measurements.elsewhere()[0], measurements.parts(), measurements.audit()["models"]
+    assert (own["changed"], own["title"], own["forget_class"]) == ([], "allcnn, width 0.1", "4")
+    assert own["statistics"]["accuracy"] == parts["methods"]["boundary_shrink"]["statistics"]["accuracy"]
+    for name in ("boundary_shrink", "boundary_expanding"):
+        assert own["methods"][name] == {"before": audit[name]["before"], "after": audit[name]["after"][-1]}
 
 
-def test_an_unknown_control_is_refused(tmp_path: Path):
-    assert refusal(small_experiment, tmp_path, control="allcn").startswith("control='allcn'")
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_elsewhere_is_what_an_experiment_there_finds(experiment: Experiment, number: int):
+    change = experiment.config.elsewhere[number - 1]
+    found = Measurements(experiment).elsewhere()[number]
+    assert found["changed"] == list(change)
+    there = Experiment(Config.from_mapping(experiment.config.as_dict() | {"elsewhere": []} | dict(change)))
+    accuracies = {name: entry["accuracy"] for name, entry in there.metrics()["methods"].items()}
+    assert found["original"]["accuracy"] == accuracies["original"]
+    for name, entry in found["methods"].items():
+        assert entry["before"]["accuracy"] == accuracies[name]
+    if "model" in change:
+        assert found["statistics"] is None, "GroupNorm keeps none"
+        assert all(entry["before"] == entry["after"] for entry in found["methods"].values())
+    else:
+        alone = there.changed("boundary_expanding", lr=0.0).outputs("boundary_expanding")
+        assert found["statistics"]["accuracy"]["forget_train"] == measures.accuracy(alone["forget_train"])
+
+
+def test_what_is_recognised_has_a_mean_over_classes(experiment: Experiment):
+    own, groupnorm, wide, mean = Measurements(experiment).recognised()
+    titles = [entry["model"] for entry in (own, groupnorm, wide, mean)]
+    assert titles[1:3] == ["allcnn_groupnorm, width 0.1", "allcnn, width 0.2, 3 epochs at lr 0.05"]
+    assert titles[3] == f"{titles[0]}, mean of 2 classes"
+    assert "retrain" in own["methods"] and "retrain" not in mean["methods"]
+    of_one = Measurements(experiment).elsewhere()[3]["methods"]["boundary_shrink"]["before"]["accuracy"]["forget_train"]
+    assert 2 * mean["methods"]["boundary_shrink"]["before"] == own["methods"]["boundary_shrink"]["before"] + of_one
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("allcnn_groupnorm", "elsewhere='allcnn_groupnorm': must be a list of mappings"),
+        ([{}], "elsewhere={}: must be a mapping with some of model, width, forget_class, epochs"),
+        ([{"seed": 1}], "elsewhere='seed': allowed: model, width, forget_class, epochs, lr"),
+        ([{"model": "allcn"}], "elsewhere: model='allcn': did you mean 'allcnn'?"),
+        ([{"forget_class": 10}], "elsewhere: forget_class=10: digits has classes 0 to 9"),
+        ([{"model": "resnet18"}], "elsewhere: width=0.1: resnet18 has one width"),
+    ],
+)
+def test_an_elsewhere_that_cannot_be_is_refused(tmp_path: Path, wrong: object, message: str):
+    assert refusal(small_experiment, tmp_path, elsewhere=wrong).startswith(message)
 
 
 def test_variants_differ_from_the_text_by_their_settings_alone(experiment: Experiment):

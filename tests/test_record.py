@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
     "unlearning": {"boundary_shrink": {"epochs": 2}, "boundary_expanding": {"epochs": 2}, "amnesiac": {"epochs": 1}},
     "shadow_models": 2,
     "timing_runs": 1,
-    "control": "allcnn_groupnorm",
+    "elsewhere": [{"model": "allcnn_groupnorm"}, {"forget_class": 1}],
     "sample_size": 50,
 }
 
@@ -74,7 +74,7 @@ def test_a_record_shows_what_was_measured_and_computes_no_model(made: Experiment
     assert other["environment"] == one["environment"]
     assert other["dataset"] == one["dataset"]
     mine, theirs = Measurements(made).all(), Measurements(found).all()
-    for name in ("timing", "parts", "audit", "curves", "variants", "control"):
+    for name in ("timing", "parts", "audit", "curves", "variants", "elsewhere"):
         assert theirs[name] == mine[name], name
     assert theirs["attention"]["sets"]["forget_train"]["area"] == mine["attention"]["sets"]["forget_train"]["area"]
     assert theirs["neighbours"]["agreement"] == mine["neighbours"]["agreement"]
@@ -103,7 +103,7 @@ def test_a_record_says_how_it_was_made(made: Experiment, no_data: Path):
     content = json.loads((no_data / "record.json").read_text())
     assert content["command"] == "the command"
     assert content["environment"] == made.environment
-    assert not set(record.ELSEWHERE) & set(content["config"])
+    assert not set(record.WHERE_MADE) & set(content["config"])
     assert str(made.config.results_dir) not in (no_data / "record.json").read_text()
 
 
@@ -139,7 +139,7 @@ def test_a_record_that_grew_too_large_is_refused_and_the_old_one_stays(
 def test_the_command_records_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
     monkeypatch.setattr(config, "PROFILES", tmp_path)
-    given = SETTINGS | {"methods": ["retrain"], "control": None, "precision": "fp32"}
+    given = SETTINGS | {"methods": ["retrain"], "elsewhere": [], "precision": "fp32"}
     (tmp_path / "mine.yml").write_text(json.dumps(given))
     command = ["reference", "mine", "-p", "results_dir", str(tmp_path / "results")]
     result = CliRunner().invoke(main, command)
