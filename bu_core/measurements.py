@@ -10,6 +10,7 @@ import copy
 import statistics
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from . import attacks, attention, decision_space, forgetting, measures, models, neighbours, timing, training
@@ -377,6 +378,8 @@ class Measurements:
         that keeps none; and `methods.<name>`, with `before` and `after` the audit on the most images, for another class
         the paper's own two methods, else those of `parts`. What stands for a model is as `_judged` says.
         """
+        said = self.experiment.outputs("original")  # not of each change: a record would keep the outputs of every class
+        labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
         found = []
         for change in ({}, *self.experiment.config.elsewhere):
             asked = forgetting.CURVES if set(change) == {"forget_class"} else forgetting.METHODS
@@ -385,21 +388,23 @@ class Measurements:
             config = there.experiment.config
             width = "" if config.model in models.ONE_WIDTH else f", width {config.width:g}"
             recipe = f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
-            found.append({"title": config.model + width + recipe, "changed": list(change), **there._in_short(methods)})
+            remaining = int((labels != config.forget_class).sum())
+            short = there._in_short(methods, min(remaining, max(forgetting.REESTIMATED_ON)))
+            found.append({"title": config.model + width + recipe, "changed": list(change), **short})
         return found
 
-    def _in_short(self, methods: list[str]) -> dict[str, Any]:
+    def _in_short(self, methods: list[str], images: int) -> dict[str, Any]:
+        """See `elsewhere`; the audit sees so many `images`."""
         config, dataset = self.experiment.config, self.experiment.dataset
         network = models.build(config.model, dataset.channels, len(dataset.classes), config.width, config.seed)
         drifts = bool(models.batchnorms(network))
-        *_, most = self._audited_on()
         return {
             "forget_class": dataset.classes[config.forget_class],
             "original": self._judged("original"),
             "statistics": self._statistics_alone(methods[0]) if methods and drifts else None,
             "methods": {
                 # Without running statistics the audit would estimate nothing anew.
-                name: {"before": self._judged(name), "after": self._judged(name, most if drifts else 0)}
+                name: {"before": self._judged(name), "after": self._judged(name, images if drifts else 0)}
                 for name in methods
             },
         }
