@@ -22,7 +22,7 @@ from .config import Config
 from .data import Dataset, LabelledImages
 from .measurements import Measurements
 from .settings import SettingError
-from .store import read_any, write, write_json
+from .store import read_any, same, write, write_json
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -113,7 +113,10 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
     (beside / "store").mkdir(parents=True)
     for path in kept:
         key, artefact = read_any(path)
-        write(beside / "store" / path.name, key, _narrowed(artefact.tensors), artefact.facts)
+        there, before = beside / "store" / path.name, folder / "store" / path.name
+        write(there, key, _narrowed(artefact.tensors), artefact.facts)
+        if same(there, before):  # then byte by byte, since a commit keeps every version of a file
+            shutil.copyfile(before, there)
     dataset = experiment.dataset
     config = {field: value for field, value in experiment.config.as_dict().items() if field not in WHERE_MADE}
     write_json(

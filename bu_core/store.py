@@ -130,6 +130,20 @@ def read_any(path: Path) -> tuple[dict[str, Any], Artefact]:
     return json.loads(header.get("key", "null")), Artefact(tensors, json.loads(header["facts"]))
 
 
+def same(path: Path, other: Path) -> bool:
+    """Whether both files hold the same artefact, and neither is damaged. Their bytes may differ: safetensors writes the
+    header in any order."""
+    headers = []
+    for of in (path, other):
+        try:
+            read_any(of)
+        except ValueError:
+            return False
+        with safe_open(of, framework="pt") as file:
+            headers.append(file.metadata())
+    return headers[0] == headers[1]  # which hold the key, the facts, and a checksum of the tensors
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside its place and rename it into it; what is not a finite number becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -107,6 +107,21 @@ def test_a_record_says_how_it_was_made(made: Experiment, no_data: Path):
     assert str(made.config.results_dir) not in (no_data / "record.json").read_text()
 
 
+def test_what_did_not_change_is_recorded_byte_by_byte_as_before(made: Experiment, no_data: Path):
+    def kept() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (no_data / "store").iterdir()}
+
+    before = kept()
+    damaged = min(before)
+    (no_data / "store" / damaged).write_bytes(before[damaged][:-1])
+    record.publish(made, no_data.name, "the command")
+    after = kept()
+    assert after.keys() == before.keys()
+    changed = [name for name in before if after[name] != before[name]]
+    assert set(changed) <= {damaged}
+    assert len(after[damaged]) == len(before[damaged]), "and what was damaged is whole again"
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"forget_class": 3}, {"methods": ["retrain"]}])
 def test_other_settings_are_another_run(no_data: Path, change: dict):
     assert record.Record.find(Config.from_mapping(SETTINGS | change)) is None
