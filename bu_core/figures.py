@@ -713,40 +713,46 @@ def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
 
 
 def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
-    """What is left of D_f, and kept of D_rt, on each model and for each class; below it the mean over the classes.
+    """What is left of D_f / kept of D_rt, on each model and for each class; below them the mean over the classes.
 
     What the statistics explain is their share of Boundary Shrink's forgetting.
     """
+    explained = "explained by the statistics"
 
-    def measured(place: dict[str, Any]) -> dict[str, float]:
+    def measured(place: dict[str, Any]) -> dict[str, list[float]]:
         entries = {"original": place["original"], "statistics alone": place["statistics"]}
-        entries |= {
-            METHOD_TITLES[name].removeprefix("Boundary "): found["before"] for name, found in place["methods"].items()
-        }
+        entries |= {METHOD_TITLES[name]: found["before"] for name, found in place["methods"].items()}
         found = {
-            f"{title}, {_set_title(part)}, %": entry["accuracy"][part]
+            title: [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
             for title, entry in entries.items()
             if entry
-            for part in ("forget_train", "remain_test")
         }
-        if place["statistics"] and "boundary_shrink" in place["methods"]:
-            left = [place["original"], place["statistics"], place["methods"]["boundary_shrink"]["before"]]
-            share = share_explained(*(entry["accuracy"]["forget_train"] for entry in left))
-            found |= {} if share is None else {"explained by the statistics, %": share}
+        steps = ("original", "statistics alone", METHOD_TITLES["boundary_shrink"])
+        if all(step in found for step in steps):
+            share = share_explained(*(found[step][0] for step in steps))
+            found |= {} if share is None else {explained: [share]}
         return found
 
-    rows = {(place["title"], place["forget_class"]): measured(place) for place in places}
-    classes = [measured(place) for place in _of_one_model(places)]
-    shown = {title: {column: _number(value) for column, value in row.items()} for title, row in rows.items()}
-    if len(classes) > 1:
-        columns = [column for column in classes[0] if all(column in row for row in classes)]
-        means = {column: interval([row[column] for row in classes]) for column in columns}
-        shown["the mean", f"of {len(classes)} classes"] = {
-            column: f"{found['mean']:.2f} ± {found['half_width']:.2f}" for column, found in means.items()
+    rows = {
+        (place["title"], place["forget_class"]): {
+            title: " / ".join(map(_number, values)) for title, values in measured(place).items()
         }
-    frame = pd.DataFrame.from_dict(shown, orient="index")
+        for place in places
+    }
+    if len(classes := [measured(place) for place in _of_one_model(places)]) > 1:
+        means = {
+            title: [interval(values) for values in zip(*(row[title] for row in classes), strict=True)]
+            for title in classes[0]
+            if all(title in row for row in classes)
+        }
+        rows["the mean", f"of {len(classes)} classes"] = {
+            title: " /<br>".join(f"{mean['mean']:.2f} ± {mean['half_width']:.2f}" for mean in found)
+            for title, found in means.items()
+        }
+    frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    frame.columns = [f"{title}, %" for title in frame.columns]
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])
-    return _table(frame.fillna("–"))
+    return _table(frame)
 
 
 def _of_one_model(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
