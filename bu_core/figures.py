@@ -731,7 +731,8 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
         if all(step in found for step in steps):
             share = share_explained(*(found[step][0] for step in steps))
             found |= {} if share is None else {explained: [share]}
-        return found
+        first = ("original", "statistics alone", explained)  # what is to be compared stands side by side
+        return {title: found[title] for title in dict.fromkeys((*first, *found)) if title in found}
 
     rows = {
         (place["title"], place["forget_class"]): {
