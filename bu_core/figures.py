@@ -23,7 +23,7 @@ from pandas.io.formats.style import Styler
 
 from .claims import Judgement
 from .data import SPLITS
-from .forgetting import share_explained
+from .forgetting import of_one_model, share_explained
 from .measures import entropy_bins, interval
 from .models import ONE_WIDTH
 from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
@@ -717,22 +717,20 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
 
     What the statistics explain is their share of Boundary Shrink's forgetting.
     """
-    explained = "explained by the statistics"
+
+    def pair(entry: dict[str, Any]) -> list[float]:
+        return [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
 
     def measured(place: dict[str, Any]) -> dict[str, list[float]]:
-        entries = {"original": place["original"], "statistics alone": place["statistics"]}
-        entries |= {METHOD_TITLES[name]: found["before"] for name, found in place["methods"].items()}
-        found = {
-            title: [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
-            for title, entry in entries.items()
-            if entry
-        }
-        steps = ("original", "statistics alone", METHOD_TITLES["boundary_shrink"])
-        if all(step in found for step in steps):
-            share = share_explained(*(found[step][0] for step in steps))
-            found |= {} if share is None else {explained: [share]}
-        first = ("original", "statistics alone", explained)  # what is to be compared stands side by side
-        return {title: found[title] for title in dict.fromkeys((*first, *found)) if title in found}
+        methods = {name: pair(found["before"]) for name, found in place["methods"].items()}
+        row = {"original": pair(place["original"])}
+        if place["statistics"]:
+            row["statistics alone"] = pair(place["statistics"])
+            if "boundary_shrink" in methods:
+                steps = (row["original"], row["statistics alone"], methods["boundary_shrink"])
+                share = share_explained(*(left for left, _ in steps))
+                row |= {} if share is None else {"explained by the statistics": [share]}
+        return row | {METHOD_TITLES[name]: values for name, values in methods.items()}
 
     rows = {
         (place["title"], place["forget_class"]): {
@@ -740,7 +738,7 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
         }
         for place in places
     }
-    if len(classes := [measured(place) for place in _of_one_model(places)]) > 1:
+    if len(classes := [measured(place) for place in of_one_model(places)]) > 1:
         means = {
             title: [interval(values) for values in zip(*(row[title] for row in classes), strict=True)]
             for title in classes[0]
@@ -754,11 +752,6 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
     frame.columns = [f"{title}, %" for title in frame.columns]
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])
     return _table(frame)
-
-
-def _of_one_model(places: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The places that differ from the first, this experiment itself, by the forgotten class alone."""
-    return [place for place in places if set(place["changed"]) <= {"forget_class"}]
 
 
 def runs_table(runs: dict[str, Sequence[dict[str, Any]]]) -> Styler:

@@ -104,6 +104,11 @@ def share_explained(before: float, part: float, both: float) -> float | None:
     return 100 * (before - part) / (before - both) if before > both else None
 
 
+def of_one_model(places: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The places of `Measurements.elsewhere` with the experiment's own model: itself, and other forgotten classes."""
+    return [place for place in places if set(place["changed"]) <= {"forget_class"}]
+
+
 def survivors(curves: Sequence[Mapping[str, Any]], left: float, cost: float) -> list[dict[str, Any]]:
     """The points of the curves that the audit leaves standing, the cheapest first.
 

@@ -398,19 +398,19 @@ class Measurements:
         config, dataset = self.experiment.config, self.experiment.dataset
         network = models.build(config.model, dataset.channels, len(dataset.classes), config.width, config.seed)
         drifts = bool(models.batchnorms(network))
+        alone = None
+        if methods and drifts:  # no label matters then, and no method
+            alone = self._of(methods[0], **forgetting.PARTS["statistics"])._judged(methods[0])
         return {
             "forget_class": dataset.classes[config.forget_class],
             "original": self._judged("original"),
-            "statistics": self._statistics_alone(methods[0]) if methods and drifts else None,
+            "statistics": alone,
             "methods": {
                 # Without running statistics the audit would estimate nothing anew.
                 name: {"before": self._judged(name), "after": self._judged(name, images if drifts else 0)}
                 for name in methods
             },
         }
-
-    def _statistics_alone(self, method: str) -> dict[str, Any]:
-        return self._of(method, **forgetting.PARTS["statistics"])._judged(method)
 
     def recognised(self) -> list[dict[str, Any]]:
         """What is recognised of D_f, in percent: of the model, of each other in `elsewhere`, and on average over the
@@ -440,13 +440,14 @@ class Measurements:
                 },
             }
 
-        own, *others = self.elsewhere()
+        places = self.elsewhere()
+        classes = forgetting.of_one_model(places)
+        own = places[0]
         found = [entry(own["title"], [own])]
         for name, audited in self.audit()["models"].items():
             if name != "original":
                 found[0]["methods"][name] = {"before": left(audited["before"]), "after": left(audited["after"][-1])}
-        found += [entry(place["title"], [place]) for place in others if place["changed"] != ["forget_class"]]
-        classes = [own, *(place for place in others if place["changed"] == ["forget_class"])]
+        found += [entry(place["title"], [place]) for place in places if place not in classes]
         if len(classes) > 1:
             found.append(entry(f"{own['title']}, mean of {len(classes)} classes", classes))
         return found

@@ -118,7 +118,7 @@ def publish(experiment: "Experiment", name: str, command: str) -> Path:
         if same(there, before):  # then byte by byte, since a commit keeps every version of a file
             shutil.copyfile(before, there)
     dataset = experiment.dataset
-    config = {field: value for field, value in experiment.config.as_dict().items() if field not in WHERE_MADE}
+    config = _which(experiment.config)
     write_json(
         beside / "record.json",
         {
