@@ -94,6 +94,8 @@ class Config:
             for name in change:
                 one_of("elsewhere", name, ELSEWHERE)
             try:
+                if "precision" in change:  # what `auto` takes is known once there is a device, and is the experiment's
+                    one_of("precision", change["precision"], ("fp32", "bf16"))
                 changed = replace(self, elsewhere=(), **change)
             except SettingError as error:
                 raise SettingError(f"elsewhere: {error}") from None
@@ -147,7 +149,7 @@ class Config:
 COMPOUND = ("methods", "unlearning", "data", "pretraining", "elsewhere")
 
 # What may differ elsewhere.
-ELSEWHERE = ("model", "width", "forget_class", "epochs", "lr")
+ELSEWHERE = ("model", "width", "forget_class", "seed", "epochs", "lr", "precision")
 
 # The fields whose annotation says all that there is to check.
 SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)

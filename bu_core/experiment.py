@@ -168,12 +168,17 @@ class Experiment:
         return changed
 
     def elsewhere(self, methods: Sequence[str], **change: Any) -> "Experiment":
-        """This experiment with some of `config.ELSEWHERE` changed, and fewer methods: the same data and store."""
+        """This experiment with some of `config.ELSEWHERE` changed, and fewer methods: the same data and store.
+
+        Another `seed` draws other initial weights and another order of the samples, from the same images.
+        """
         changed = copy.copy(self)
         changed.config = config = self._with_classes(replace(self.config, elsewhere=(), methods=methods, **change))
-        changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr)
+        changed.precision = precision = change.get("precision", self.precision)
+        changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr, precision=precision, seed=config.seed)
         changed._models, changed._recordings = {}, {}
         changed.__dict__.pop("split", None)  # made for the class of this one
+        changed.__dict__["environment"] = self.environment | {"precision": precision}
         return changed
 
     def sample(self, part: str) -> Tensor:

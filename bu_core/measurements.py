@@ -373,7 +373,7 @@ class Measurements:
     def elsewhere(self) -> list[dict[str, Any]]:
         """`parts` and `audit` in short: of this experiment, and then of each change in `config.elsewhere`.
 
-        Each: `title`, the model, its width, and a recipe that is not this experiment's; `forget_class`, its name;
+        Each: `title`, the model, its width, and what its training has of its own; `forget_class`, its name;
         `changed`, what differs from this experiment; `original`; `statistics`, what they do alone, None for a model
         that keeps none; and `methods.<name>`, with `before` and `after` the audit on the most images, for another class
         the paper's own two methods, else those of `parts`. What stands for a model is as `_judged` says.
@@ -388,6 +388,8 @@ class Measurements:
             config = there.experiment.config
             width = "" if config.model in models.ONE_WIDTH else f", width {config.width:g}"
             recipe = f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
+            recipe += f", seed {config.seed}" if "seed" in change else ""
+            recipe += f", {config.precision}" if "precision" in change else ""
             remaining = int((labels != config.forget_class).sum())
             short = there._in_short(methods, min(remaining, max(forgetting.REESTIMATED_ON)))
             found.append({"title": config.model + width + recipe, "changed": list(change), **short})

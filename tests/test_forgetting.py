@@ -138,6 +138,7 @@ def test_survivors_forget_after_the_audit_and_cost_little():
 
 
 ELSEWHERE = [{"model": "allcnn_groupnorm"}, {"width": 0.2, "epochs": 3, "lr": 0.05}, {"forget_class": 7}]
+ELSEWHERE += [{"seed": 1, "precision": "bf16"}]
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_elsewhere_begins_with_the_experiment_itself(experiment: Experiment):
         assert own["methods"][name] == {"before": audit[name]["before"], "after": audit[name]["after"][-1]}
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", range(1, 1 + len(ELSEWHERE)))
 def test_elsewhere_is_what_an_experiment_there_finds(experiment: Experiment, number: int):
     change = experiment.config.elsewhere[number - 1]
     found = Measurements(experiment).elsewhere()[number]
@@ -211,10 +212,10 @@ def test_elsewhere_is_what_an_experiment_there_finds(experiment: Experiment, num
 
 
 def test_what_is_recognised_has_a_mean_over_classes(experiment: Experiment):
-    own, groupnorm, wide, mean = Measurements(experiment).recognised()
-    titles = [entry["model"] for entry in (own, groupnorm, wide, mean)]
+    own, groupnorm, wide, reseeded, mean = Measurements(experiment).recognised()
+    titles = [entry["model"] for entry in (own, groupnorm, wide, reseeded, mean)]
     assert titles[1:3] == ["allcnn_groupnorm, width 0.1", "allcnn, width 0.2, 3 epochs at lr 0.05"]
-    assert titles[3] == f"{titles[0]}, mean of 2 classes"
+    assert titles[3:] == [f"{titles[0]}, seed 1, bf16", f"{titles[0]}, mean of 2 classes"]
     assert "retrain" in own["methods"] and "retrain" not in mean["methods"]
     of_one = Measurements(experiment).elsewhere()[3]["methods"]["boundary_shrink"]["before"]["accuracy"]["forget_train"]
     assert 2 * mean["methods"]["boundary_shrink"]["before"] == own["methods"]["boundary_shrink"]["before"] + of_one
@@ -224,8 +225,9 @@ def test_what_is_recognised_has_a_mean_over_classes(experiment: Experiment):
     ("wrong", "message"),
     [
         ("allcnn_groupnorm", "elsewhere='allcnn_groupnorm': must be a list of mappings"),
-        ([{}], "elsewhere={}: must be a mapping with some of model, width, forget_class, epochs"),
-        ([{"seed": 1}], "elsewhere='seed': allowed: model, width, forget_class, epochs, lr"),
+        ([{}], "elsewhere={}: must be a mapping with some of model, width, forget_class, seed, epochs"),
+        ([{"momentum": 0}], "elsewhere='momentum': allowed: model, width, forget_class, seed, epochs, lr, precision"),
+        ([{"precision": "auto"}], "elsewhere: precision='auto': allowed: fp32, bf16"),
         ([{"model": "allcn"}], "elsewhere: model='allcn': did you mean 'allcnn'?"),
         ([{"forget_class": 10}], "elsewhere: forget_class=10: digits has classes 0 to 9"),
         ([{"model": "resnet18"}], "elsewhere: width=0.1: resnet18 has one width"),
