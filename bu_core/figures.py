@@ -722,15 +722,12 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
         return [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
 
     def measured(place: dict[str, Any]) -> dict[str, list[float]]:
-        methods = {name: pair(found["before"]) for name, found in place["methods"].items()}
         row = {"original": pair(place["original"])}
         if place["statistics"]:
             row["statistics alone"] = pair(place["statistics"])
-            if "boundary_shrink" in methods:
-                steps = (row["original"], row["statistics alone"], methods["boundary_shrink"])
-                share = share_explained(*(left for left, _ in steps))
-                row |= {} if share is None else {"explained by the statistics": [share]}
-        return row | {METHOD_TITLES[name]: values for name, values in methods.items()}
+        if (share := _share_of_shrink(place)) is not None:
+            row["explained by the statistics"] = [share]
+        return row | {METHOD_TITLES[name]: pair(found["before"]) for name, found in place["methods"].items()}
 
     rows = {
         (place["title"], place["forget_class"]): {
@@ -752,6 +749,68 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
     frame.columns = [f"{title}, %" for title in frame.columns]
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])
     return _table(frame)
+
+
+def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
+    """What `elsewhere_table` says of the classes, of the other models and of the model trained again, as a list."""
+
+    def left(place: dict[str, Any], name: str) -> float:
+        return place["methods"][name]["before"]["accuracy"]["forget_train"]
+
+    def lost(place: dict[str, Any], name: str) -> float:
+        after = place["methods"][name]["before"]
+        return place["original"]["accuracy"]["remain_test"] - after["accuracy"]["remain_test"]
+
+    def recognised(place: dict[str, Any]) -> float:
+        """The original's accuracy on all test images."""
+        parts = ("remain_test", "forget_test")
+        sizes = {part: metrics["dataset"]["sizes"][part] for part in parts}
+        return sum(place["original"]["accuracy"][part] * sizes[part] for part in parts) / sum(sizes.values())
+
+    both = ("boundary_shrink", "boundary_expanding")
+    places = [place for place in places if all(name in place["methods"] for name in both)]
+    lines = []
+    if len(classes := of_one_model(places)) > 1:
+        shares = [share for share in map(_share_of_shrink, classes) if share is not None]
+        if len(shares) == len(classes):
+            explained = "{mean:.1f} ± {half_width:.1f} %".format(**interval(shares))
+            lines.append(
+                f"**Over {len(classes)} classes** the statistics alone explain {explained} of what Boundary Shrink "
+                f"forgets ({min(shares):.1f} to {max(shares):.1f} %)."
+            )
+        more = interval([left(place, "boundary_expanding") - left(place, "boundary_shrink") for place in classes])
+        settled = abs(more["mean"]) > more["half_width"]
+        lines.append(
+            f"**Shrink or Expanding?** Class by class, Boundary Expanding leaves {more['mean']:+.2f} ± "
+            f"{more['half_width']:.2f} points more of $D_f$ than Boundary Shrink: "
+            + ("the order of the two is settled." if settled else "which of the two forgets more is not settled.")
+        )
+    for place in places:
+        if place["statistics"] is None:
+            said = "; ".join(
+                f"{METHOD_TITLES[name]} leaves {left(place, name):.2f} % of $D_f$ and costs "
+                f"{lost(place, name):.2f} points of $D_{{rt}}$"
+                for name in both
+            )
+            lines.append(f"**Without running statistics** ({place['title']}) only weights can forget: {said}.")
+        elif place not in classes and (share := _share_of_shrink(place)) is not None:
+            lines.append(f"**{place['title']}**: the statistics alone explain {share:.1f} %.")
+    if twins := [place for place in places[1:] if set(place["changed"]) <= {"seed", "precision"}]:
+        others = ", ".join(f"{recognised(place):.2f} % in {place['title']}" for place in twins)
+        lines.append(
+            f"**Trained again, with other arithmetic or another seed**: of all test images the original recognises "
+            f"{recognised(places[0]):.2f} % (seed {metrics['config']['seed']}, {metrics['environment']['precision']}); "
+            f"{others}."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _share_of_shrink(place: dict[str, Any]) -> float | None:
+    """How much of what Boundary Shrink forgets the statistics alone explain, in percent; None where they cannot."""
+    if not place["statistics"] or "boundary_shrink" not in place["methods"]:
+        return None
+    steps = (place["original"], place["statistics"], place["methods"]["boundary_shrink"]["before"])
+    return share_explained(*(entry["accuracy"]["forget_train"] for entry in steps))
 
 
 def runs_table(runs: dict[str, Sequence[dict[str, Any]]]) -> Styler:

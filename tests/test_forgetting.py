@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bu_core import forgetting, measures
+from bu_core import figures, forgetting, measures
 from bu_core.config import Config
 from bu_core.data import LabelledImages, pixels
 from bu_core.experiment import Experiment
@@ -219,6 +219,53 @@ def test_what_is_recognised_has_a_mean_over_classes(experiment: Experiment):
     assert "retrain" in own["methods"] and "retrain" not in mean["methods"]
     of_one = Measurements(experiment).elsewhere()[3]["methods"]["boundary_shrink"]["before"]["accuracy"]["forget_train"]
     assert 2 * mean["methods"]["boundary_shrink"]["before"] == own["methods"]["boundary_shrink"]["before"] + of_one
+
+
+def test_other_runs_in_words_hold_what_was_planted():
+    def entry(forget: float, remain: float = 80) -> dict:
+        return {"accuracy": {"forget_train": forget, "forget_test": forget, "remain_test": remain}}
+
+    def place(changed: list[str], statistics: float | None, shrink: float, expanding: float, test: float = 90) -> dict:
+        left = {"boundary_shrink": entry(shrink, 78), "boundary_expanding": entry(expanding, 73.5)}
+        return {
+            "title": "+".join(changed), "changed": changed, "forget_class": "any", "original": entry(100, test),
+            "statistics": None if statistics is None else entry(statistics),
+            "methods": {name: {"before": before, "after": before} for name, before in left.items()},
+        }  # fmt: skip
+
+    metrics = {
+        "dataset": {"sizes": {"remain_test": 900, "forget_test": 100}},
+        "config": {"seed": 7},
+        "environment": {"precision": "bf16"},
+    }
+    places = [
+        place([], 10, 0, 5),
+        place(["model"], None, 40, 20),
+        place(["precision"], 50, 0, 0, test=80),
+        place(["forget_class"], 20, 0, 5),
+    ]
+    words = figures.elsewhere_in_words(places, metrics).splitlines()
+    for line, said in zip(
+        words,
+        [
+            ("2 classes", "85.0 ± 63.5 %", "(80.0 to 90.0 %)"),
+            ("+5.00 ± 0.00 points", "is settled"),
+            (
+                "(model)",
+                "Boundary Shrink leaves 40.00 %",
+                "costs 12.00 points",
+                "Expanding leaves 20.00 %",
+                "16.50 points",
+            ),
+            ("**precision**", "50.0 %"),
+            ("91.00 % (seed 7, bf16)", "82.00 % in precision"),
+        ],
+        strict=True,
+    ):
+        assert all(part in line for part in said), line
+    unsettled = figures.elsewhere_in_words([place([], 10, 0, 5), place(["forget_class"], 20, 5, 0)], metrics)
+    assert "not settled" in unsettled
+    assert figures.elsewhere_in_words(places[:1], metrics) == "", "the run itself is told elsewhere on the page"
 
 
 @pytest.mark.parametrize(
