@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from .forgetting import of_one_model
+from .measures import interval
+
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly reproduced", "not reproduced"
 UNTESTED = "cannot be tested with this profile"
 
@@ -68,6 +71,12 @@ class Evidence:
         """Points of accuracy that a method costs on a set, against the original."""
         return self.accuracy("original", part) - self.accuracy(name, part)
 
+    @property
+    def classes(self) -> list[Mapping[str, Any]]:
+        """What was measured of each forgotten class, where there are several (`Measurements.elsewhere`); else none."""
+        found = of_one_model(self._measured.get("elsewhere", ()))
+        return found if len(found) > 1 else []
+
     def measured(self, name: str) -> Mapping[str, Any]:
         if name not in self._measured:
             raise Missing(f"no {name} was measured")
@@ -100,6 +109,12 @@ def above(what: str, first: float, other: str, second: float, unit: str = "%") -
     return Check(f"{what} exceeds {other}", f"{first:.2f} against {second:.2f} {unit}", first > second)
 
 
+def _mean_at_most(what: str, found: Mapping[str, float], limit: float, unit: str) -> Check:
+    """A check that the mean of an `interval` does not exceed a limit."""
+    measured = f"{found['mean']:.2f} ± {found['half_width']:.2f} {unit}"
+    return Check(f"{what} is at most {_amount(limit, unit)}", measured, found["mean"] <= limit)
+
+
 def _amount(limit: float, unit: str) -> str:
     return f"{limit:g} {unit.removesuffix('s') if limit == 1 else unit}".rstrip()
 
@@ -108,10 +123,18 @@ def _amount(limit: float, unit: str) -> str:
 
 
 def _shrink_forgets(evidence: Evidence) -> list[Check]:
-    return [
+    checks = [
         at_most("what Boundary Shrink leaves of D_f", evidence.accuracy("boundary_shrink", "forget_train"), 10),
         at_most("what it costs on D_r", evidence.lost("boundary_shrink", "remain_train"), 2, "points"),
     ]
+    if classes := evidence.classes:
+        left = interval([_left(place, "boundary_shrink") for place in classes])
+        lost = interval([_lost(place, "boundary_shrink") for place in classes])
+        checks += [
+            _mean_at_most(f"what it leaves on average over {len(classes)} classes", left, 10, "%"),
+            _mean_at_most("what it costs on average", lost, 2, "points"),
+        ]
+    return checks
 
 
 def _expanding_between(evidence: Evidence) -> list[Check]:
@@ -119,10 +142,21 @@ def _expanding_between(evidence: Evidence) -> list[Check]:
         name: evidence.accuracy(name, "forget_train")
         for name in ("boundary_shrink", "boundary_expanding", "random_labels")
     }
-    return [
+    checks = [
         above("Boundary Expanding's D_f", left["boundary_expanding"], "Boundary Shrink's", left["boundary_shrink"]),
         above("Random Labels' D_f", left["random_labels"], "Boundary Expanding's", left["boundary_expanding"]),
     ]
+    if classes := evidence.classes:
+        more = interval([_left(place, "boundary_expanding") - _left(place, "boundary_shrink") for place in classes])
+        checks.append(
+            Check(
+                f"over {len(classes)} classes Boundary Expanding leaves more than Boundary Shrink, the whole 95 % "
+                f"interval above 0",
+                f"{more['mean']:+.2f} ± {more['half_width']:.2f} points",
+                more["mean"] > more["half_width"],
+            )
+        )
+    return checks
 
 
 def _finetune_not_private(evidence: Evidence) -> list[Check]:
@@ -257,6 +291,17 @@ def _entropy_like_retrain(evidence: Evidence) -> list[Check]:
         for name, title in (("boundary_shrink", "Boundary Shrink"), ("boundary_expanding", "Boundary Expanding"))
     ]  # fmt: skip
     return checks
+
+
+def _left(place: Mapping[str, Any], name: str) -> float:
+    """What a method leaves of D_f in one place of `Measurements.elsewhere`."""
+    return place["methods"][name]["before"]["accuracy"]["forget_train"]
+
+
+def _lost(place: Mapping[str, Any], name: str) -> float:
+    """What it costs on D_r there, in points against the original."""
+    before, after = place["original"], place["methods"][name]["before"]
+    return before["accuracy"]["remain_train"] - after["accuracy"]["remain_train"]
 
 
 def _asr(evidence: Evidence, name: str) -> float:
@@ -408,6 +453,9 @@ CLAIMS = {
 
 
 def judged(numbers: Sequence[int], metrics: Mapping[str, Any], **measured: Mapping[str, Any]) -> list[Judgement]:
-    """The verdicts on some claims; `measured`: timing, attention, decision_space and neighbours, as far as needed."""
+    """The verdicts on some claims; `measured`: timing, attention, decision_space, neighbours, elsewhere, where needed.
+
+    Claims 1 and 2 are judged on every forgotten class in `elsewhere`; without it, on the experiment's own alone.
+    """
     evidence = Evidence(metrics, **measured)
     return [judge(CLAIMS[number], evidence) for number in numbers]

@@ -72,6 +72,35 @@ def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[
     assert judged([1], as_published)[0].verdict == NOT_REPRODUCED
 
 
+def of_a_class(own: dict[str, Any], **left: float) -> dict[str, Any]:
+    """A place of `Measurements.elsewhere` that leaves this much of D_f; the rest is as in `own`."""
+    methods = {name: {"before": {"accuracy": own[name]["accuracy"] | {"forget_train": left[name]}}} for name in left}
+    return {"changed": ["forget_class"], "original": own["original"], "methods": methods}
+
+
+@pytest.mark.parametrize(
+    ("shrink", "expanding", "verdicts", "measured"),
+    [
+        ((5, 7, 9), (8, 11, 12), [REPRODUCED, REPRODUCED], "+3.33 ± 1.43 points"),
+        ((5, 7, 9), (4, 8, 10), [REPRODUCED, PARTLY], "+0.33 ± 2.87 points"),
+        ((11, 13, 9), (12, 14, 10), [PARTLY, REPRODUCED], "+1.00 ± 0.00 points"),
+    ],
+)
+def test_claims_one_and_two_are_judged_on_all_classes(
+    as_published: dict[str, Any], shrink: tuple, expanding: tuple, verdicts: list[str], measured: str
+):
+    own = as_published["methods"]
+    places = [
+        of_a_class(own, boundary_shrink=first, boundary_expanding=second)
+        for first, second in zip(shrink, expanding, strict=True)
+    ]
+    places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"changed": ["model"]})
+    found = judged([1, 2], as_published, elsewhere=places)
+    assert [judgement.verdict for judgement in found] == verdicts
+    assert found[1].checks[-1].measured == measured
+    assert found[0].checks[-1].measured == "0.73 ± 0.00 points"
+
+
 def test_half_a_claim_is_partly_reproduced(as_published: dict[str, Any]):
     shrink = as_published["methods"]["boundary_shrink"]["accuracy"]
     as_published["methods"]["boundary_shrink"]["accuracy"] = shrink | {"remain_train": 40.0}
