@@ -805,6 +805,67 @@ def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]
     return "\n".join(f"- {line}" for line in lines)
 
 
+def trainings_table(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler | None:
+    """Table 1 beside each width and training in `Measurements.elsewhere`; None where there is but one."""
+    trained = _trainings(places, metrics)
+    if len(trained) < 2:
+        return None
+    published = table_1(metrics["dataset"]["name"])
+    names = list(next(iter(trained.values())))
+    paper = "paper" if published.same else f"paper, {published.dataset}"
+    rows = {}
+    for part in SPLITS:
+        for title, found in {paper: published.accuracy, **trained}.items():
+            rows[_set_title(part), title] = {name: _number(found.get(name, {}).get(part)) for name in names}
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename(columns=METHOD_TITLES.__getitem__)
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["set", "accuracy, %"])
+    return _table(frame)
+
+
+def trainings_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
+    """How far each training's numbers lie from the paper's on average, as a list; "" where there is but one."""
+    trained, published = _trainings(places, metrics), table_1(metrics["dataset"]["name"])
+
+    def distance(found: dict[str, dict[str, float]], parts: Sequence[str]) -> float:
+        known = [name for name in found if name in published.accuracy]
+        return np.mean([abs(found[name][part] - published.accuracy[name][part]) for name in known for part in parts])
+
+    lines = [
+        f"- {title}: {distance(found, ('remain_train', 'forget_train')):.2f} points from the paper on training images, "
+        f"{distance(found, ('remain_test', 'forget_test')):.2f} on test images"
+        for title, found in trained.items()
+    ]
+    return "\n".join(lines) if len(lines) > 1 else ""
+
+
+def other_trainings_in_words(places: Sequence[dict[str, Any]]) -> str:
+    """What is left of D_ft, and how D_rt changes, in each place where only epochs or rate differ; "" for none."""
+    sentences = []
+    for place in places:
+        if place["changed"] and set(place["changed"]) <= {"epochs", "lr"}:
+            start, said = place["original"]["accuracy"]["remain_test"], []
+            for name in ("boundary_shrink", "boundary_expanding"):
+                after = place["methods"][name]["before"]["accuracy"]
+                change = f"{after['remain_test'] - start:+.1f} points"
+                said.append(f"{METHOD_TITLES[name]} {after['forget_test']:.1f} % and {change}")
+            sentences.append(f" Trained otherwise (*{place['title']}*): {', '.join(said)}.")
+    return "".join(sentences)
+
+
+def _trainings(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
+    """By width and training: the accuracies of the original and of each method that was measured with all of them."""
+    config = metrics["config"]
+    places = [place for place in places if set(place["changed"]) <= {"width", "epochs", "lr"}]
+    names = [name for name in places[0]["methods"] if all(name in place["methods"] for place in places)]
+    found = {}
+    for place in places:
+        named = {"epochs", "lr"} & set(place["changed"])
+        recipe = "" if named else f", {config['epochs']} epochs at lr {config['lr']:g}"
+        after = {name: place["methods"][name]["before"]["accuracy"] for name in names}
+        found[place["title"] + recipe] = {"original": place["original"]["accuracy"], **after}
+    return found
+
+
 def _share_of_shrink(place: dict[str, Any]) -> float | None:
     """How much of what Boundary Shrink forgets the statistics alone explain, in percent; None where they cannot."""
     if not place["statistics"] or "boundary_shrink" not in place["methods"]:

@@ -382,7 +382,7 @@ class Measurements:
         labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
         found = []
         for change in ({}, *self.experiment.config.elsewhere):
-            asked = forgetting.CURVES if set(change) == {"forget_class"} else forgetting.METHODS
+            asked = forgetting.CURVES if "forget_class" in change else forgetting.METHODS
             methods = [name for name in asked if name in self.experiment.config.methods]
             there = Measurements(self.experiment.elsewhere(methods, **change))
             config = there.experiment.config

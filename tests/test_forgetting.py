@@ -12,6 +12,7 @@ from bu_core.data import LabelledImages, pixels
 from bu_core.experiment import Experiment
 from bu_core.measurements import Measurements
 from bu_core.models import Classifier, build
+from bu_core.published import table_1
 from bu_core.training import fit, predict
 from bu_core.unlearning import METHODS, UnlearningTask
 
@@ -266,6 +267,39 @@ def test_other_runs_in_words_hold_what_was_planted():
     unsettled = figures.elsewhere_in_words([place([], 10, 0, 5), place(["forget_class"], 20, 5, 0)], metrics)
     assert "not settled" in unsettled
     assert figures.elsewhere_in_words(places[:1], metrics) == "", "the run itself is told elsewhere on the page"
+
+
+def test_the_nearest_training_is_the_one_with_the_papers_numbers():
+    """Places that hold Table 1 itself, and one that lies 3 points beside it on training images and 1 on test images."""
+    names = ("boundary_shrink", "boundary_expanding", "random_labels")
+    published = {name: table_1("cifar10").accuracy[name] for name in ("original", *names)}
+
+    def place(changed: list[str], beside: dict[str, float]) -> dict:
+        found = {
+            name: {"accuracy": {part: value + beside.get(part, 0) for part, value in accuracy.items()}}
+            for name, accuracy in published.items()
+        }
+        return {
+            "title": "here" if not changed else "there", "changed": changed, "original": found["original"],
+            "methods": {name: {"before": found[name], "after": found[name]} for name in names},
+        }  # fmt: skip
+
+    metrics = {"config": {"epochs": 30, "lr": 0.1}, "dataset": {"name": "cifar10"}}
+    own = place([], {"remain_train": -4, "forget_train": 2, "remain_test": 1, "forget_test": -1})
+    others = [place(["epochs", "lr"], {}), place(["forget_class"], {"remain_train": 50})]
+    words = figures.trainings_in_words([own, *others], metrics).splitlines()
+    assert len(words) == 2, "another class is no other training"
+    assert words[0].startswith("- here, 30 epochs at lr 0.1: 3.00 points") and "1.00 on test images" in words[0]
+    assert words[1].startswith("- there: 0.00 points") and "0.00 on test images" in words[1]
+    table = figures.trainings_table([own, *others], metrics).data
+    assert list(table.columns) == ["Original", "Boundary Shrink", "Boundary Expanding", "Random Labels"]
+    rows = table.xs("<i>D</i><sub>r</sub>")
+    assert list(rows["Boundary Shrink"]) == ["99.24", "95.24", "99.24"]
+    assert figures.trainings_table([own, others[1]], metrics) is None
+    assert figures.trainings_in_words([own, others[1]], metrics) == ""
+    assert figures.other_trainings_in_words([own, others[1]]) == ""
+    said = figures.other_trainings_in_words([own, *others])
+    assert "(*there*): Boundary Shrink 5.9 % and -1.7 points" in said
 
 
 @pytest.mark.parametrize(
