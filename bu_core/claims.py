@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .forgetting import of_one_model
+from .forgetting import by_model
 from .measures import interval
 
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly reproduced", "not reproduced"
@@ -74,8 +74,8 @@ class Evidence:
     @property
     def classes(self) -> list[Mapping[str, Any]]:
         """What was measured of each forgotten class, where there are several (`Measurements.elsewhere`); else none."""
-        found = of_one_model(self._measured.get("elsewhere", ()))
-        return found if len(found) > 1 else []
+        own, *_ = by_model(self._measured.get("elsewhere", ())) or [[]]
+        return own if len(own) > 1 else []
 
     def measured(self, name: str) -> Mapping[str, Any]:
         if name not in self._measured:

@@ -23,7 +23,7 @@ from pandas.io.formats.style import Styler
 
 from .claims import Judgement
 from .data import SPLITS
-from .forgetting import of_one_model, share_explained
+from .forgetting import by_model, share_explained
 from .measures import entropy_bins, interval
 from .models import ONE_WIDTH
 from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
@@ -713,7 +713,7 @@ def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
 
 
 def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
-    """What is left of D_f / kept of D_rt, on each model and for each class; below them the mean over the classes.
+    """What is left of D_f / kept of D_rt, on each model and for each class; below a model's classes their mean.
 
     What the statistics explain is their share of Boundary Shrink's forgetting.
     """
@@ -729,22 +729,21 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
             row["explained by the statistics"] = [share]
         return row | {METHOD_TITLES[name]: pair(found["before"]) for name, found in place["methods"].items()}
 
-    rows = {
-        (place["title"], place["forget_class"]): {
-            title: " / ".join(map(_number, values)) for title, values in measured(place).items()
-        }
-        for place in places
-    }
-    if len(classes := [measured(place) for place in of_one_model(places)]) > 1:
-        means = {
-            title: [interval(values) for values in zip(*(row[title] for row in classes), strict=True)]
-            for title in classes[0]
-            if all(title in row for row in classes)
-        }
-        rows["the mean", f"of {len(classes)} classes"] = {
-            title: " /<br>".join(f"{mean['mean']:.2f} ± {mean['half_width']:.2f}" for mean in found)
-            for title, found in means.items()
-        }
+    rows = {}
+    for places_of_one in by_model(places):
+        found = [measured(place) for place in places_of_one]
+        model = places_of_one[0]["title"]
+        for place, row in zip(places_of_one, found, strict=True):
+            rows[model, place["forget_class"]] = {title: " / ".join(map(_number, row[title])) for title in row}
+        if len(found) > 1:
+            rows[model, f"mean of {len(found)} classes"] = {
+                title: " /<br>".join(
+                    "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
+                    for values in zip(*(row[title] for row in found), strict=True)
+                )
+                for title in found[0]
+                if all(title in row for row in found)
+            }
     frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     frame.columns = [f"{title}, %" for title in frame.columns]
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])
@@ -752,14 +751,10 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
 
 
 def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
-    """What `elsewhere_table` says of the classes, of the other models and of the model trained again, as a list."""
+    """What `elsewhere_table` says of each model, and how well the same model fits when it is trained again, as a list.
 
-    def left(place: dict[str, Any], name: str) -> float:
-        return place["methods"][name]["before"]["accuracy"]["forget_train"]
-
-    def lost(place: dict[str, Any], name: str) -> float:
-        after = place["methods"][name]["before"]
-        return place["original"]["accuracy"]["remain_test"] - after["accuracy"]["remain_test"]
+    Places where Boundary Shrink or Boundary Expanding was not run are left out.
+    """
 
     def recognised(place: dict[str, Any]) -> float:
         """The original's accuracy on all test images."""
@@ -767,42 +762,50 @@ def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]
         sizes = {part: metrics["dataset"]["sizes"][part] for part in parts}
         return sum(place["original"]["accuracy"][part] * sizes[part] for part in parts) / sum(sizes.values())
 
-    both = ("boundary_shrink", "boundary_expanding")
-    places = [place for place in places if all(name in place["methods"] for name in both)]
-    lines = []
-    if len(classes := of_one_model(places)) > 1:
-        shares = [share for share in map(_share_of_shrink, classes) if share is not None]
-        if len(shares) == len(classes):
-            explained = "{mean:.1f} ± {half_width:.1f} %".format(**interval(shares))
-            lines.append(
-                f"**Over {len(classes)} classes** the statistics alone explain {explained} of what Boundary Shrink "
-                f"forgets ({min(shares):.1f} to {max(shares):.1f} %)."
-            )
-        more = interval([left(place, "boundary_expanding") - left(place, "boundary_shrink") for place in classes])
-        settled = abs(more["mean"]) > more["half_width"]
-        lines.append(
-            f"**Shrink or Expanding?** Class by class, Boundary Expanding leaves {more['mean']:+.2f} ± "
-            f"{more['half_width']:.2f} points more of $D_f$ than Boundary Shrink: "
-            + ("the order of the two is settled." if settled else "which of the two forgets more is not settled.")
-        )
-    for place in places:
-        if place["statistics"] is None:
-            said = "; ".join(
-                f"{METHOD_TITLES[name]} leaves {left(place, name):.2f} % of $D_f$ and costs "
-                f"{lost(place, name):.2f} points of $D_{{rt}}$"
-                for name in both
-            )
-            lines.append(f"**Without running statistics** ({place['title']}) only weights can forget: {said}.")
-        elif place not in classes and (share := _share_of_shrink(place)) is not None:
-            lines.append(f"**{place['title']}**: the statistics alone explain {share:.1f} %.")
+    places = [place for place in places if {"boundary_shrink", "boundary_expanding"} <= set(place["methods"])]
+    lines = [_of_classes(own) if len(own) > 1 else _of_one_class(*own) for own in by_model(places)]
     if twins := [place for place in places[1:] if set(place["changed"]) <= {"seed", "precision"}]:
-        others = ", ".join(f"{recognised(place):.2f} % in {place['title']}" for place in twins)
+        others = ", ".join(f"{recognised(place):.2f} % as *{place['title']}*" for place in twins)
         lines.append(
-            f"**Trained again, with other arithmetic or another seed**: of all test images the original recognises "
-            f"{recognised(places[0]):.2f} % (seed {metrics['config']['seed']}, {metrics['environment']['precision']}); "
-            f"{others}."
+            f"**Trained again:** of all test images the original recognises {recognised(places[0]):.2f} % "
+            f"(seed {metrics['config']['seed']}, {metrics['environment']['precision']}), and {others}."
         )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _of_classes(places: list[dict[str, Any]]) -> str:
+    """What the places of one model say together."""
+    shares = [share for share in map(_share_of_shrink, places) if share is not None]
+    explained = ""
+    if len(shares) == len(places):
+        explained = (
+            "the statistics alone explain {mean:.1f} ± {half_width:.1f} % of what Boundary Shrink forgets "
+            "({low:.1f} to {high:.1f} %); "
+        ).format(**interval(shares), low=min(shares), high=max(shares))
+    more = interval([_left(place, "boundary_expanding") - _left(place, "boundary_shrink") for place in places])
+    settled = abs(more["mean"]) > more["half_width"]
+    return (
+        f"**{places[0]['title']}**, over {len(places)} classes: {explained}Boundary Expanding leaves "
+        f"{more['mean']:+.2f} ± {more['half_width']:.2f} points more of $D_f$ than Boundary Shrink, so which "
+        f"of the two forgets more is {'' if settled else 'not '}settled."
+    )
+
+
+def _of_one_class(place: dict[str, Any]) -> str:
+    if (share := _share_of_shrink(place)) is not None:
+        return f"**{place['title']}**: the statistics alone explain {share:.1f} % of what Boundary Shrink forgets."
+    start = place["original"]["accuracy"]["remain_test"]
+    said = "; ".join(
+        f"{METHOD_TITLES[name]} leaves {_left(place, name):.2f} % of $D_f$ and costs "
+        f"{start - place['methods'][name]['before']['accuracy']['remain_test']:.2f} points of $D_{{rt}}$"
+        for name in ("boundary_shrink", "boundary_expanding")
+    )
+    return f"**{place['title']}**, where only weights can forget: {said}."
+
+
+def _left(place: dict[str, Any], name: str) -> float:
+    """What a method leaves of D_f, in percent."""
+    return place["methods"][name]["before"]["accuracy"]["forget_train"]
 
 
 def trainings_table(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler | None:

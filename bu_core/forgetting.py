@@ -104,9 +104,15 @@ def share_explained(before: float, part: float, both: float) -> float | None:
     return 100 * (before - part) / (before - both) if before > both else None
 
 
-def of_one_model(places: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The places of `Measurements.elsewhere` with the experiment's own model: itself, and other forgotten classes."""
-    return [place for place in places if set(place["changed"]) <= {"forget_class"}]
+def by_model(places: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The places of `Measurements.elsewhere`, those of one model together: they differ in the forgotten class alone.
+
+    Models come in the order of their first place, so the experiment's own is the first.
+    """
+    models: dict[str, list[Mapping[str, Any]]] = {}
+    for place in places:
+        models.setdefault(place["title"], []).append(place)
+    return list(models.values())
 
 
 def survivors(curves: Sequence[Mapping[str, Any]], left: float, cost: float) -> list[dict[str, Any]]:

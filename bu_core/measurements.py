@@ -415,8 +415,8 @@ class Measurements:
         }
 
     def recognised(self) -> list[dict[str, Any]]:
-        """What is recognised of D_f, in percent: of the model, of each other in `elsewhere`, and on average over the
-        classes, where there are several.
+        """What is recognised of D_f, in percent: of the model and of each other in `elsewhere`, and on average over the
+        classes of one, where there are several.
 
         Each: `model`, its title; `original`; what the `statistics` alone leave, None for a model that has none;
         `methods.<name>`, with `before` the audit and `after` it, on the most images.
@@ -442,16 +442,14 @@ class Measurements:
                 },
             }
 
-        places = self.elsewhere()
-        classes = forgetting.of_one_model(places)
-        own = places[0]
-        found = [entry(own["title"], [own])]
+        found = []
+        for first, *others in forgetting.by_model(self.elsewhere()):
+            found.append(entry(first["title"], [first]))
+            if others:
+                found.append(entry(f"{first['title']}, mean of {1 + len(others)} classes", [first, *others]))
         for name, audited in self.audit()["models"].items():
             if name != "original":
                 found[0]["methods"][name] = {"before": left(audited["before"]), "after": left(audited["after"][-1])}
-        found += [entry(place["title"], [place]) for place in places if place not in classes]
-        if len(classes) > 1:
-            found.append(entry(f"{own['title']}, mean of {len(classes)} classes", classes))
         return found
 
     def _of(self, method: str, **settings: Any) -> "Measurements":

@@ -75,7 +75,7 @@ def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[
 def of_a_class(own: dict[str, Any], **left: float) -> dict[str, Any]:
     """A place of `Measurements.elsewhere` that leaves this much of D_f; the rest is as in `own`."""
     methods = {name: {"before": {"accuracy": own[name]["accuracy"] | {"forget_train": left[name]}}} for name in left}
-    return {"changed": ["forget_class"], "original": own["original"], "methods": methods}
+    return {"title": "own", "original": own["original"], "methods": methods}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_claims_one_and_two_are_judged_on_all_classes(
         of_a_class(own, boundary_shrink=first, boundary_expanding=second)
         for first, second in zip(shrink, expanding, strict=True)
     ]
-    places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"changed": ["model"]})
+    places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"title": "another model"})
     found = judged([1, 2], as_published, elsewhere=places)
     assert [judgement.verdict for judgement in found] == verdicts
     assert found[1].checks[-1].measured == measured
