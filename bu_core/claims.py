@@ -72,10 +72,18 @@ class Evidence:
         return self.accuracy("original", part) - self.accuracy(name, part)
 
     @property
-    def classes(self) -> list[Mapping[str, Any]]:
-        """What was measured of each forgotten class, where there are several (`Measurements.elsewhere`); else none."""
-        own, *_ = by_model(self._measured.get("elsewhere", ())) or [[]]
-        return own if len(own) > 1 else []
+    def repetitions(self) -> list[tuple[str, list[Mapping[str, Any]]]]:
+        """What `Measurements.elsewhere` has of this model on several classes, and of this model trained otherwise.
+
+        Each: which that is, in words, and its places.
+        """
+        found = []
+        for places in by_model(self._measured.get("elsewhere", ())):
+            first, several = places[0], len(places) > 1
+            if set(first["changed"]) <= {"epochs", "lr", "forget_class"} and (first["changed"] or several):
+                trained = [f"as {first['title']}"] if first["changed"] else []
+                found.append((", ".join(trained + several * [f"over {len(places)} classes"]), places))
+        return found
 
     def measured(self, name: str) -> Mapping[str, Any]:
         if name not in self._measured:
@@ -111,8 +119,13 @@ def above(what: str, first: float, other: str, second: float, unit: str = "%") -
 
 def _mean_at_most(what: str, found: Mapping[str, float], limit: float, unit: str) -> Check:
     """A check that the mean of an `interval` does not exceed a limit."""
-    measured = f"{found['mean']:.2f} ± {found['half_width']:.2f} {unit}"
-    return Check(f"{what} is at most {_amount(limit, unit)}", measured, found["mean"] <= limit)
+    return Check(f"{what} is at most {_amount(limit, unit)}", f"{_mean(found)} {unit}", found["mean"] <= limit)
+
+
+def _mean(found: Mapping[str, float | None], form: str = ".2f") -> str:
+    """The mean of an `interval`, and half its width where it has one."""
+    mean, half = format(found["mean"], form), found["half_width"]
+    return mean if half is None else f"{mean} ± {half:.2f}"
 
 
 def _amount(limit: float, unit: str) -> str:
@@ -127,12 +140,12 @@ def _shrink_forgets(evidence: Evidence) -> list[Check]:
         at_most("what Boundary Shrink leaves of D_f", evidence.accuracy("boundary_shrink", "forget_train"), 10),
         at_most("what it costs on D_r", evidence.lost("boundary_shrink", "remain_train"), 2, "points"),
     ]
-    if classes := evidence.classes:
-        left = interval([_left(place, "boundary_shrink") for place in classes])
-        lost = interval([_lost(place, "boundary_shrink") for place in classes])
+    for where, places in evidence.repetitions:
+        left = interval([_left(place, "boundary_shrink") for place in places])
+        lost = interval([_lost(place, "boundary_shrink") for place in places])
         checks += [
-            _mean_at_most(f"what it leaves on average over {len(classes)} classes", left, 10, "%"),
-            _mean_at_most("what it costs on average", lost, 2, "points"),
+            _mean_at_most(f"{where}: what it leaves of D_f", left, 10, "%"),
+            _mean_at_most(f"{where}: what it costs on D_r", lost, 2, "points"),
         ]
     return checks
 
@@ -146,14 +159,14 @@ def _expanding_between(evidence: Evidence) -> list[Check]:
         above("Boundary Expanding's D_f", left["boundary_expanding"], "Boundary Shrink's", left["boundary_shrink"]),
         above("Random Labels' D_f", left["random_labels"], "Boundary Expanding's", left["boundary_expanding"]),
     ]
-    if classes := evidence.classes:
-        more = interval([_left(place, "boundary_expanding") - _left(place, "boundary_shrink") for place in classes])
+    for where, places in evidence.repetitions:
+        more = interval([_left(place, "boundary_expanding") - _left(place, "boundary_shrink") for place in places])
+        whole = "" if more["half_width"] is None else ", the whole 95 % interval above 0"
         checks.append(
             Check(
-                f"over {len(classes)} classes Boundary Expanding leaves more than Boundary Shrink, the whole 95 % "
-                f"interval above 0",
-                f"{more['mean']:+.2f} ± {more['half_width']:.2f} points",
-                more["mean"] > more["half_width"],
+                f"{where}: Boundary Expanding leaves more than Boundary Shrink{whole}",
+                f"{_mean(more, '+.2f')} points",
+                more["mean"] > (more["half_width"] or 0),
             )
         )
     return checks
@@ -455,7 +468,7 @@ CLAIMS = {
 def judged(numbers: Sequence[int], metrics: Mapping[str, Any], **measured: Mapping[str, Any]) -> list[Judgement]:
     """The verdicts on some claims; `measured`: timing, attention, decision_space, neighbours, elsewhere, where needed.
 
-    Claims 1 and 2 are judged on every forgotten class in `elsewhere`; without it, on the experiment's own alone.
+    Claims 1 and 2 are judged on every class and every training of the model in `elsewhere`; without it, on its own.
     """
     evidence = Evidence(metrics, **measured)
     return [judge(CLAIMS[number], evidence) for number in numbers]

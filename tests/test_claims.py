@@ -75,7 +75,7 @@ def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[
 def of_a_class(own: dict[str, Any], **left: float) -> dict[str, Any]:
     """A place of `Measurements.elsewhere` that leaves this much of D_f; the rest is as in `own`."""
     methods = {name: {"before": {"accuracy": own[name]["accuracy"] | {"forget_train": left[name]}}} for name in left}
-    return {"title": "own", "original": own["original"], "methods": methods}
+    return {"title": "own", "changed": [], "original": own["original"], "methods": methods}
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,24 @@ def test_claims_one_and_two_are_judged_on_all_classes(
         of_a_class(own, boundary_shrink=first, boundary_expanding=second)
         for first, second in zip(shrink, expanding, strict=True)
     ]
-    places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"title": "another model"})
+    places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"title": "wide", "changed": ["width"]})
     found = judged([1, 2], as_published, elsewhere=places)
     assert [judgement.verdict for judgement in found] == verdicts
     assert found[1].checks[-1].measured == measured
     assert found[0].checks[-1].measured == "0.73 ± 0.00 points"
+    assert all(check.rule.startswith("over 3 classes: ") for check in (*found[0].checks[2:], *found[1].checks[2:]))
+
+
+def test_claims_one_and_two_are_judged_on_another_training(as_published: dict[str, Any]):
+    own = as_published["methods"]
+    here = of_a_class(own, boundary_shrink=5, boundary_expanding=8)
+    longer = of_a_class(own, boundary_shrink=12, boundary_expanding=11) | {"title": "longer", "changed": ["epochs"]}
+    first, second = judged([1, 2], as_published, elsewhere=[here, longer])
+    assert [check.holds for check in first.checks] == [True, True, False, True]
+    assert [check.holds for check in second.checks] == [True, True, False]
+    assert (second.checks[2].rule, second.checks[2].measured) == (
+        "as longer: Boundary Expanding leaves more than Boundary Shrink", "-1.00 points",
+    )  # fmt: skip
 
 
 def test_half_a_claim_is_partly_reproduced(as_published: dict[str, Any]):
