@@ -77,5 +77,5 @@ def interval(values: Sequence[float]) -> dict[str, float | None]:
 
     half = None
     if len(values) > 1:
-        half = student_t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+        half = float(student_t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return {"mean": statistics.fmean(values), "half_width": half}
