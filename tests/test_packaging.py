@@ -5,10 +5,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,6 +35,16 @@ def test_conda_environment_has_the_pins_of_the_project():
 def test_lock_has_every_pin_of_the_project():
     pins = by_name(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
     assert pins.items() <= by_name(LOCK).items()
+
+
+def test_every_locked_package_runs_on_the_oldest_python():
+    """Not on a later 3.11 alone: Debian 12 has 3.11.2, and pip refuses there what asks for more."""
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    locked = {canonicalize_name(line.split("==")[0]) for line in LOCK}
+    installed = [found for found in distributions() if canonicalize_name(found.metadata["Name"]) in locked]
+    assert len(installed) > len(locked) / 2
+    asked = {found.metadata["Name"]: found.metadata.get("Requires-Python") or "" for found in installed}
+    assert [name for name, versions in asked.items() if oldest not in SpecifierSet(versions)] == []
 
 
 def test_lock_fits_every_platform():
