@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .forgetting import by_model
+from . import forgetting
 from .measures import interval
 
 REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly reproduced", "not reproduced"
@@ -78,7 +78,7 @@ class Evidence:
         Each: which that is, in words, and its places.
         """
         found = []
-        for places in by_model(self._measured.get("elsewhere", ())):
+        for places in forgetting.by_model(self._measured.get("elsewhere", ())):
             first, several = places[0], len(places) > 1
             if set(first["changed"]) <= {"epochs", "lr", "forget_class"} and (first["changed"] or several):
                 trained = [f"as {first['title']}"] if first["changed"] else []
@@ -141,7 +141,7 @@ def _shrink_forgets(evidence: Evidence) -> list[Check]:
         at_most("what it costs on D_r", evidence.lost("boundary_shrink", "remain_train"), 2, "points"),
     ]
     for where, places in evidence.repetitions:
-        left = interval([_left(place, "boundary_shrink") for place in places])
+        left = interval([forgetting.left(place, "boundary_shrink") for place in places])
         lost = interval([_lost(place, "boundary_shrink") for place in places])
         checks += [
             _mean_at_most(f"{where}: what it leaves of D_f", left, 10, "%"),
@@ -160,7 +160,12 @@ def _expanding_between(evidence: Evidence) -> list[Check]:
         above("Random Labels' D_f", left["random_labels"], "Boundary Expanding's", left["boundary_expanding"]),
     ]
     for where, places in evidence.repetitions:
-        more = interval([_left(place, "boundary_expanding") - _left(place, "boundary_shrink") for place in places])
+        more = interval(
+            [
+                forgetting.left(place, "boundary_expanding") - forgetting.left(place, "boundary_shrink")
+                for place in places
+            ]
+        )
         whole = "" if more["half_width"] is None else ", the whole 95 % interval above 0"
         checks.append(
             Check(
@@ -306,13 +311,8 @@ def _entropy_like_retrain(evidence: Evidence) -> list[Check]:
     return checks
 
 
-def _left(place: Mapping[str, Any], name: str) -> float:
-    """What a method leaves of D_f in one place of `Measurements.elsewhere`."""
-    return place["methods"][name]["before"]["accuracy"]["forget_train"]
-
-
 def _lost(place: Mapping[str, Any], name: str) -> float:
-    """What it costs on D_r there, in points against the original."""
+    """What a method costs on D_r in one place of `Measurements.elsewhere`, in points against the original."""
     before, after = place["original"], place["methods"][name]["before"]
     return before["accuracy"]["remain_train"] - after["accuracy"]["remain_train"]
 

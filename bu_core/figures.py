@@ -21,9 +21,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 from pandas.io.formats.style import Styler
 
+from . import forgetting
 from .claims import Judgement
 from .data import SPLITS
-from .forgetting import by_model, share_explained
 from .measures import entropy_bins, interval
 from .models import ONE_WIDTH
 from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
@@ -730,7 +730,7 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
         return row | {METHOD_TITLES[name]: pair(found["before"]) for name, found in place["methods"].items()}
 
     rows = {}
-    for places_of_one in by_model(places):
+    for places_of_one in forgetting.by_model(places):
         found = [measured(place) for place in places_of_one]
         model = places_of_one[0]["title"]
         for place, row in zip(places_of_one, found, strict=True):
@@ -763,7 +763,7 @@ def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]
         return sum(place["original"]["accuracy"][part] * sizes[part] for part in parts) / sum(sizes.values())
 
     places = [place for place in places if {"boundary_shrink", "boundary_expanding"} <= set(place["methods"])]
-    lines = [_of_classes(own) if len(own) > 1 else _of_one_class(*own) for own in by_model(places)]
+    lines = [_of_classes(own) if len(own) > 1 else _of_one_class(*own) for own in forgetting.by_model(places)]
     if twins := [place for place in places[1:] if set(place["changed"]) <= {"seed", "precision"}]:
         others = ", ".join(f"{recognised(place):.2f} % as *{place['title']}*" for place in twins)
         lines.append(
@@ -782,7 +782,9 @@ def _of_classes(places: list[dict[str, Any]]) -> str:
             "the statistics alone explain {mean:.1f} ± {half_width:.1f} % of what Boundary Shrink forgets "
             "({low:.1f} to {high:.1f} %); "
         ).format(**interval(shares), low=min(shares), high=max(shares))
-    more = interval([_left(place, "boundary_expanding") - _left(place, "boundary_shrink") for place in places])
+    more = interval(
+        [forgetting.left(place, "boundary_expanding") - forgetting.left(place, "boundary_shrink") for place in places]
+    )
     settled = abs(more["mean"]) > more["half_width"]
     return (
         f"**{places[0]['title']}**, over {len(places)} classes: {explained}Boundary Expanding leaves "
@@ -796,16 +798,11 @@ def _of_one_class(place: dict[str, Any]) -> str:
         return f"**{place['title']}**: the statistics alone explain {share:.1f} % of what Boundary Shrink forgets."
     start = place["original"]["accuracy"]["remain_test"]
     said = "; ".join(
-        f"{METHOD_TITLES[name]} leaves {_left(place, name):.2f} % of $D_f$ and costs "
+        f"{METHOD_TITLES[name]} leaves {forgetting.left(place, name):.2f} % of $D_f$ and costs "
         f"{start - place['methods'][name]['before']['accuracy']['remain_test']:.2f} points of $D_{{rt}}$"
         for name in ("boundary_shrink", "boundary_expanding")
     )
     return f"**{place['title']}**, where only weights can forget: {said}."
-
-
-def _left(place: dict[str, Any], name: str) -> float:
-    """What a method leaves of D_f, in percent."""
-    return place["methods"][name]["before"]["accuracy"]["forget_train"]
 
 
 def trainings_table(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler | None:
@@ -874,7 +871,7 @@ def _share_of_shrink(place: dict[str, Any]) -> float | None:
     if not place["statistics"] or "boundary_shrink" not in place["methods"]:
         return None
     steps = (place["original"], place["statistics"], place["methods"]["boundary_shrink"]["before"])
-    return share_explained(*(entry["accuracy"]["forget_train"] for entry in steps))
+    return forgetting.share_explained(*(entry["accuracy"]["forget_train"] for entry in steps))
 
 
 def runs_table(runs: dict[str, Sequence[dict[str, Any]]]) -> Styler:

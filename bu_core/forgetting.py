@@ -115,6 +115,11 @@ def by_model(places: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     return list(models.values())
 
 
+def left(place: Mapping[str, Any], name: str) -> float:
+    """What a method leaves of D_f in one place of `Measurements.elsewhere`, in percent, before the audit."""
+    return place["methods"][name]["before"]["accuracy"]["forget_train"]
+
+
 def survivors(curves: Sequence[Mapping[str, Any]], left: float, cost: float) -> list[dict[str, Any]]:
     """The points of the curves that the audit leaves standing, the cheapest first.
 
