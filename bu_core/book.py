@@ -25,7 +25,7 @@ import torch
 import yaml
 from joblib import Parallel, delayed
 
-from .config import Config, read_profile
+from .config import Config, described, read_profile
 from .experiment import Experiment, environment
 from .measurements import Measurements
 from .record import WHERE_MADE
@@ -237,7 +237,11 @@ def build(profiles: Sequence[str], overrides: dict[str, Any], output: Path, say:
     say("the method, step by step")
     execute_steps(source / "steps", say)
     executed = time.perf_counter()
-    _stage(source, names, chapters)
+    runs = "\n".join(
+        f"  - [{name}]({name}/utility.ipynb): {described(profile)}"
+        for profile, name in zip(profiles, names, strict=True)
+    )
+    _stage(source, names, chapters, runs)
     _jupyter_book(source, output)
     page = output / "_build" / "html" / "index.html"
     say(f"computed and executed in {executed - start:.1f} s, built in {time.perf_counter() - executed:.1f} s")
@@ -249,8 +253,11 @@ def _folder_name(profile: str) -> str:
     return Path(profile).stem
 
 
-def _stage(source: Path, names: Sequence[str], chapters: Sequence[str]) -> None:
-    """Put the prose, the opening page, the report and the table of contents beside the executed notebooks."""
+def _stage(source: Path, names: Sequence[str], chapters: Sequence[str], runs: str) -> None:
+    """Put the prose, the opening page, the report and the table of contents beside the executed notebooks.
+
+    `runs`: the list of all runs, for the opening page.
+    """
     for path in (ROOT / "book").iterdir():
         if path.name == "_static":
             shutil.copytree(path, source / path.name, dirs_exist_ok=True)
@@ -259,7 +266,7 @@ def _stage(source: Path, names: Sequence[str], chapters: Sequence[str]) -> None:
     opening = nbformat.read(source / names[0] / f"{OPENING}.ipynb", as_version=4)
     for cell in opening.cells:
         if cell.cell_type == "markdown":
-            cell.source = cell.source.replace("{profile}", names[0])
+            cell.source = cell.source.replace("{profile}", names[0]).replace("{runs}", runs)
         for output in cell.get("outputs", ()):
             if "text/markdown" in output.get("data", {}):
                 output.data["text/markdown"] = output.data["text/markdown"].replace("{profile}", names[0])

@@ -183,18 +183,27 @@ def _method_names(methods: Any) -> tuple[str, ...]:
 
 def profiles() -> dict[str, str]:
     """The profiles that come with the project, and the comment at the head of each."""
-    found = {}
-    for path in sorted(PROFILES.glob("*.yml")):
-        first = path.read_text().splitlines()[0]
-        found[path.stem] = first.removeprefix("#").strip()
-    return found
+    return {path.stem: _headline(path) for path in sorted(PROFILES.glob("*.yml"))}
+
+
+def described(profile: str) -> str:
+    """What a profile, by name or as a path, says of itself in the comment on its first line; "" where there is none."""
+    return _headline(_file_of(profile))
+
+
+def _headline(path: Path) -> str:
+    first = path.read_text().split("\n", 1)[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def _file_of(profile: str) -> Path:
+    path = Path(profile)
+    return path if path.suffix in (".yml", ".yaml") else PROFILES / f"{one_of('profile', profile, profiles())}.yml"
 
 
 def read_profile(profile: str) -> dict[str, Any]:
     """The parameters of a profile: the name of one of `profiles()`, or the path of a YAML file."""
-    path = Path(profile)
-    if path.suffix not in (".yml", ".yaml"):
-        path = PROFILES / f"{one_of('profile', profile, profiles())}.yml"
+    path = _file_of(profile)
     try:
         parameters = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError) as error:

@@ -29,7 +29,7 @@ from .config import Config, class_index
 from .data import SPLITS, Dataset, ForgetSplit, load, split
 from .measures import Outputs
 from .models import Classifier
-from .record import Record
+from .record import Record, configs
 from .settings import SettingError
 from .store import Artefact, Store, read, write, write_json
 from .unlearning import METHODS, UnlearningTask
@@ -388,8 +388,14 @@ class Experiment:
     # --- what is reported -----------------------------------------------------------------------------------------
 
     def metrics(self) -> dict[str, Any]:
-        """Every number of this experiment, also written to `metrics.json` in the results folder."""
-        results = {
+        """The `numbers`, also written to `metrics.json` in the results folder."""
+        numbers = self.numbers()
+        write_json(self.folder / "metrics.json", numbers)
+        return numbers
+
+    def numbers(self) -> dict[str, Any]:
+        """Accuracy, attacks, entropy and time of each model, with all that they depend on."""
+        return {
             "config": self.config.as_dict(),
             "dataset": {
                 "name": self.dataset.name,
@@ -401,8 +407,6 @@ class Experiment:
             "environment": self.environment,
             "methods": {name: self._measured(name) for name in self.names},
         }
-        write_json(self.folder / "metrics.json", results)
-        return results
 
     def _measured(self, name: str) -> dict[str, Any]:
         outputs = self.outputs(name)
@@ -438,6 +442,12 @@ class Experiment:
     def environment(self) -> dict[str, Any]:
         """Where this process runs; of a recorded experiment, where that was run."""
         return self.record.environment if self.record else environment(self.device, self.precision)
+
+
+def every_run(experiment: Experiment) -> dict[str, Experiment]:
+    """The recorded runs by their names, and this one as "this page" where it is none of them: what a page compares."""
+    runs = {name: Experiment(config) for name, config in configs(experiment.config.results_dir).items()}
+    return runs if experiment.record else runs | {"this page": experiment}
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from pandas.io.formats.style import Styler
 
 from . import forgetting
-from .claims import Judgement
+from .claims import NOT_REPRODUCED, PARTLY, REPRODUCED, Judgement
 from .data import SPLITS
 from .measures import entropy_bins, interval
 from .models import ONE_WIDTH
@@ -970,18 +970,36 @@ def provenance(metrics: dict[str, Any]) -> Styler:
 
 def verdicts(judgements: Sequence[Judgement]) -> Styler:
     """A row for each claim: what the paper says and where, the verdict, and the checks behind it."""
-
-    def as_html(text: str) -> str:
-        return re.sub(r"\bD_(rt|ft|r|f)\b", r"<i>D</i><sub>\1</sub>", html.escape(text, quote=False))
-
     rows = []
     for claim, verdict, checks, missing in judgements:
         because = [f"{'✓' if check.holds else '✗'} {check.rule}: {check.measured}" for check in checks] or [missing]
-        rows.append((claim.number, f"{claim.text} ({claim.source})", verdict, "<br>".join(map(as_html, because))))
+        rows.append((claim.number, f"{claim.text} ({claim.source})", verdict, "<br>".join(map(_as_html, because))))
     frame = pd.DataFrame(rows, columns=["claim", "the paper says", "verdict", "because"]).set_index("claim")
-    frame["the paper says"] = frame["the paper says"].map(as_html)
+    frame["the paper says"] = frame["the paper says"].map(_as_html)
     frame.index.name = None
     return frame.style.set_table_attributes('class="results verdicts"')
+
+
+def verdicts_by_run(runs: dict[str, Sequence[Judgement]]) -> Styler:
+    """A row for each claim, and the verdict of each run, with how many of its checks hold (✓) and do not (✗)."""
+
+    def in_short(judgement: Judgement) -> str:
+        held = sum(check.holds for check in judgement.checks)
+        counts = [f"{mark} {count}" for mark, count in (("✓", held), ("✗", len(judgement.checks) - held)) if count]
+        return "–" if judgement.missing else f"{_SHORT_VERDICTS[judgement.verdict]}<br>{', '.join(counts)}"
+
+    claims = [judgement.claim for judgement in next(iter(runs.values()))]
+    frame = pd.DataFrame({title: map(in_short, judgements) for title, judgements in runs.items()})
+    frame.index = [f"{claim.number}. {_as_html(claim.text)}" for claim in claims]
+    return _table(frame)
+
+
+_SHORT_VERDICTS = {REPRODUCED: "<b>yes</b>", PARTLY: "partly", NOT_REPRODUCED: "<b>no</b>"}
+
+
+def _as_html(text: str) -> str:
+    """Text with the names of the four sets as they are printed."""
+    return re.sub(r"\bD_(rt|ft|r|f)\b", r"<i>D</i><sub>\1</sub>", html.escape(text, quote=False))
 
 
 def _table(frame: pd.DataFrame) -> Styler:

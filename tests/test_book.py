@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from bu_core.book import TEMPLATES, execute, launch_links, papermill_command, parameters
-from bu_core.config import Config
+from bu_core.config import Config, profiles
 
 from .helpers import refusal
 
@@ -111,6 +111,12 @@ def test_the_smoke_book_holds_every_page(smoke_book: Path):
     pages = {page.relative_to(smoke_book).as_posix() for page in smoke_book.rglob("*.html")}
     chapters = {f"smoke/{name}.html" for name in TEMPLATES if name != "index"}
     assert {"index.html", "method.html", "data.html", "rerun.html", "executions.html"} | chapters <= pages
+
+
+def test_the_opening_page_leads_to_each_run(smoke_book: Path):
+    page = (smoke_book / "index.html").read_text()
+    assert 'href="smoke/utility.html"' in page
+    assert profiles()["smoke"] in page
 
 
 def test_no_page_tells_where_the_book_was_made(smoke_book: Path):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bu_core import published
+from bu_core import figures, published
 from bu_core.claims import CLAIMS, NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, judged
 
 ASR = {
@@ -112,6 +112,17 @@ def test_claims_one_and_two_are_judged_on_another_training(as_published: dict[st
     assert (second.checks[2].rule, second.checks[2].measured) == (
         "as longer: Boundary Expanding leaves more than Boundary Shrink", "-1.00 points",
     )  # fmt: skip
+
+
+def test_the_verdicts_of_several_runs_stand_side_by_side(as_published: dict[str, Any]):
+    worse = copy.deepcopy(as_published)
+    worse["methods"]["boundary_shrink"]["accuracy"] |= {"remain_train": 40.0}
+    del worse["methods"]["fisher"]
+    runs = {"theirs": judged([1, 5, 8], as_published), "ours": judged([1, 5, 8], worse)}
+    table = figures.verdicts_by_run(runs).data
+    assert table["theirs"].tolist() == ["<b>yes</b><br>✓ 2", "<b>yes</b><br>✓ 3", "–"]
+    assert table["ours"].tolist() == ["partly<br>✓ 1, ✗ 1", "–", "–"]
+    assert table.index[0].startswith("1. Boundary Shrink leaves little of <i>D</i><sub>f</sub>")
 
 
 def test_half_a_claim_is_partly_reproduced(as_published: dict[str, Any]):

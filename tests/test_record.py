@@ -15,7 +15,7 @@ from bu_core.__main__ import main
 from bu_core.book import TEMPLATES
 from bu_core.config import Config
 from bu_core.data import SPLITS
-from bu_core.experiment import Experiment
+from bu_core.experiment import Experiment, every_run
 from bu_core.measurements import Measurements
 from bu_core.measures import accuracy
 
@@ -190,6 +190,16 @@ def test_a_recorded_run_is_shown_without_the_data(name: str, tmp_path: Path, mon
     assert accuracy(experiment.outputs("retrain")["forget_train"]) == 0
     assert measured["timing"]["methods"]["retrain"]["speed_up"] == 1
     assert lines == [], "nothing is computed"
+
+
+def test_a_page_compares_every_recorded_run_and_its_own(made: Experiment, no_data: Path, tmp_path: Path):
+    here = str(tmp_path / "page")
+    recorded = Experiment(Config.from_mapping(SETTINGS | {"results_dir": here}))
+    assert list(every_run(recorded)) == [no_data.name], "the page's own run is the recorded one"
+    assert list(every_run(made)) == [no_data.name, "this page"], "this one was computed and not found in a record"
+    run = every_run(made)[no_data.name]
+    assert run.numbers()["methods"]["retrain"]["accuracy"] == recorded.numbers()["methods"]["retrain"]["accuracy"]
+    assert not (tmp_path / "page" / "metrics.json").exists(), "a look at another run leaves nothing"
 
 
 def test_the_chapters_run_on_a_record(no_data: Path, tmp_path: Path):
