@@ -713,30 +713,17 @@ def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
 
 
 def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
-    """What is left of D_f / kept of D_rt, on each model and for each class; below a model's classes their mean.
+    """What is left of D_f / kept of D_rt on each model: for its first class, and on average where it has several.
 
     What the statistics explain is their share of Boundary Shrink's forgetting.
     """
-
-    def pair(entry: dict[str, Any]) -> list[float]:
-        return [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
-
-    def measured(place: dict[str, Any]) -> dict[str, list[float]]:
-        row = {"original": pair(place["original"])}
-        if place["statistics"]:
-            row["statistics alone"] = pair(place["statistics"])
-        if (share := _share_of_shrink(place)) is not None:
-            row["explained by the statistics"] = [share]
-        return row | {METHOD_TITLES[name]: pair(found["before"]) for name, found in place["methods"].items()}
-
     rows = {}
     for places_of_one in forgetting.by_model(places):
-        found = [measured(place) for place in places_of_one]
-        model = places_of_one[0]["title"]
-        for place, row in zip(places_of_one, found, strict=True):
-            rows[model, place["forget_class"]] = {title: " / ".join(map(_number, row[title])) for title in row}
+        found = [_left_and_kept(place) for place in places_of_one]
+        first = places_of_one[0]
+        rows[first["title"], first["forget_class"]] = _in_cells(found[0])
         if len(found) > 1:
-            rows[model, f"mean of {len(found)} classes"] = {
+            rows[first["title"], f"mean of {len(found)} classes"] = {
                 title: " /<br>".join(
                     "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
                     for values in zip(*(row[title] for row in found), strict=True)
@@ -744,6 +731,39 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
                 for title in found[0]
                 if all(title in row for row in found)
             }
+    return _places_table(rows)
+
+
+def classes_table(places: Sequence[dict[str, Any]]) -> Styler | None:
+    """The same for each class of the models that have several; None where none has."""
+    rows = {
+        (place["title"], place["forget_class"]): _in_cells(_left_and_kept(place))
+        for of_one in forgetting.by_model(places)
+        if len(of_one) > 1
+        for place in of_one
+    }
+    return _places_table(rows) if rows else None
+
+
+def _left_and_kept(place: dict[str, Any]) -> dict[str, list[float]]:
+    """Accuracy on D_f and D_rt by column, in one place of `Measurements.elsewhere`, and what the statistics explain."""
+
+    def pair(entry: dict[str, Any]) -> list[float]:
+        return [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
+
+    row = {"original": pair(place["original"])}
+    if place["statistics"]:
+        row["statistics alone"] = pair(place["statistics"])
+    if (share := _share_of_shrink(place)) is not None:
+        row["explained by the statistics"] = [share]
+    return row | {METHOD_TITLES[name]: pair(found["before"]) for name, found in place["methods"].items()}
+
+
+def _in_cells(row: dict[str, list[float]]) -> dict[str, str]:
+    return {title: " / ".join(map(_number, values)) for title, values in row.items()}
+
+
+def _places_table(rows: dict[tuple[str, str], dict[str, str]]) -> Styler:
     frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     frame.columns = [f"{title}, %" for title in frame.columns]
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])

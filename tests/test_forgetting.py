@@ -232,7 +232,8 @@ def test_other_runs_in_words_hold_what_was_planted():
     ) -> dict:
         left = {"boundary_shrink": entry(shrink, 78), "boundary_expanding": entry(expanding, 73.5)}
         return {
-            "title": title, "changed": changed, "forget_class": "any", "original": entry(100, test),
+            "title": title, "changed": changed, "forget_class": str("forget_class" in changed),
+            "original": entry(100, test),
             "statistics": None if statistics is None else entry(statistics),
             "methods": {name: {"before": before, "after": before} for name, before in left.items()},
         }  # fmt: skip
@@ -264,9 +265,14 @@ def test_other_runs_in_words_hold_what_was_planted():
     ):
         assert all(part in line for part in said), line
     table = figures.elsewhere_table(places).data
+    assert [model for model, _ in table.index] == ["own", "own", "frozen", "exact", "longer", "longer"]
     means = [model for model, forgets in table.index if forgets == "mean of 2 classes"]
     assert means == ["own", "longer"]
     assert table.loc[("own", "mean of 2 classes"), "statistics alone, %"] == "15.00 ± 63.53 /<br>80.00 ± 0.00"
+    classes = figures.classes_table(places).data
+    assert list(classes.index) == [(model, other) for model in means for other in ("False", "True")]
+    assert list(classes["statistics alone, %"]) == ["10.00 / 80.00", "20.00 / 80.00"] * 2
+    assert figures.classes_table(places[:3]) is None
 
 
 def test_the_nearest_training_is_the_one_with_the_papers_numbers():
