@@ -5,7 +5,6 @@ measurement.
 """
 
 import html
-import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -21,12 +20,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 from pandas.io.formats.style import Styler
 
-from . import forgetting
 from .claims import NOT_REPRODUCED, PARTLY, REPRODUCED, Judgement
 from .data import SPLITS
-from .measures import entropy_bins, interval
+from .measures import entropy_bins
 from .models import ONE_WIDTH
-from .published import METHOD_TITLES, RELEASED_LOG, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
+from .published import METHOD_TITLES, SPLIT_TITLES, TABLE_2_METHODS, Published, speed_up, table_1, table_2
 
 
 class _Colours(dict[str, str]):
@@ -57,7 +55,8 @@ def use_style() -> None:
     sns.set_theme(context="notebook", style="whitegrid", rc={"figure.dpi": 160, "axes.titleweight": "bold"})
 
 
-def _set_title(part: str) -> str:
+def set_title(part: str) -> str:
+    """The name of one of the four sets, as HTML."""
     letter, subscript = SPLIT_TITLES[part].split("_")
     return f"<i>{letter}</i><sub>{subscript}</sub>"
 
@@ -114,15 +113,15 @@ def _accuracies(metrics: dict[str, Any], published: Published, names: list[str])
     for part in SPLITS:
         ours = {name: metrics["methods"][name]["accuracy"][part] for name in names}
         theirs = {name: published.accuracy.get(name, {}).get(part) for name in ours}
-        title = _set_title(part)
-        rows[title, paper] = {name: _number(theirs[name]) for name in ours}
-        rows[title, "here"] = {name: _number(ours[name]) for name in ours}
+        title = set_title(part)
+        rows[title, paper] = {name: number(theirs[name]) for name in ours}
+        rows[title, "here"] = {name: number(ours[name]) for name in ours}
         rows[title, "difference"] = {
-            name: _number(None if theirs[name] is None else ours[name] - theirs[name], sign="+") for name in ours
+            name: number(None if theirs[name] is None else ours[name] - theirs[name], sign="+") for name in ours
         }
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename(columns=METHOD_TITLES.__getitem__)
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["set", "accuracy, %"])
-    return _table(frame).map_index(
+    return as_table(frame).map_index(
         lambda level: "font-weight: 600" if level == "here" else "font-weight: 400", axis="index", level=1
     )
 
@@ -138,7 +137,7 @@ def time_table(metrics: dict[str, Any]) -> Styler:
         }
         for name, value in seconds.items()
     }
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def destinations(metrics: dict[str, Any]) -> Figure:
@@ -232,12 +231,12 @@ def attack_tables(metrics: dict[str, Any]) -> dict[str, Styler]:
     for kind in _attacks(metrics):
         rows = {
             METHOD_TITLES[name]: {
-                title: "–" if name == "retrain" and "distance" in shown[0] else _between(result[kind], *shown)
+                title: "–" if name == "retrain" and "distance" in shown[0] else with_interval(result[kind], *shown)
                 for title, shown in columns.items()
             }
             for name, result in metrics["methods"].items()
         }
-        tables[ATTACK_TITLES[kind]] = _table(pd.DataFrame.from_dict(rows, orient="index"))
+        tables[ATTACK_TITLES[kind]] = as_table(pd.DataFrame.from_dict(rows, orient="index"))
     return tables
 
 
@@ -277,11 +276,11 @@ def entropy_table(metrics: dict[str, Any]) -> Styler:
         found = result["entropy"]
         distances = found["distance_to_retrain"] or {}
         rows[METHOD_TITLES[name]] = {
-            **{f"mean on {_set_title(part)}, nats": f"{found[part]:.3f}" for part in SPLITS},
-            "Jensen-Shannon from Retrain, bits": _number(distances.get("jensen_shannon"), digits=3),
-            "Wasserstein from Retrain, nats": _number(distances.get("wasserstein"), digits=3),
+            **{f"mean on {set_title(part)}, nats": f"{found[part]:.3f}" for part in SPLITS},
+            "Jensen-Shannon from Retrain, bits": number(distances.get("jensen_shannon"), digits=3),
+            "Wasserstein from Retrain, nats": number(distances.get("wasserstein"), digits=3),
         }
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 # --- timing: the dictionary that `Experiment.timing` returns --------------------------------------------------------
@@ -322,9 +321,9 @@ def timing_table(timing: dict[str, Any], dataset: str) -> Styler:
             f"range over {timing['runs']} rounds": f"{_seconds(taken['low'])}&nbsp;to&nbsp;{_seconds(taken['high'])}",
             "timed on, % of the data": f"{100 * result['share']:.3g}",
             "times as fast as Retrain": f"{result['speed_up']:.3g}",
-            paper: _number(published.times.get(name), digits=1),
+            paper: number(published.times.get(name), digits=1),
         }
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def floor_table(timing: dict[str, Any]) -> Styler:
@@ -338,7 +337,7 @@ def floor_table(timing: dict[str, Any]) -> Styler:
         }
         for name, result in _by_time(timing).items()
     }
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def _by_time(timing: dict[str, Any]) -> dict[str, Any]:
@@ -416,13 +415,13 @@ def attention_overlays(overlays: dict[str, Any]) -> Figure:
     images, models = overlays["images"], overlays["maps"]
     size = (1.7 * len(models) + 0.4, 1.7 * len(images) + 0.4)
     figure, rows = plt.subplots(len(images), len(models), figsize=size, squeeze=False, layout="constrained")
-    for number, row in enumerate(rows):
+    for place, row in enumerate(rows):
         for axes, (name, maps) in zip(row, models.items(), strict=True):
-            axes.imshow(images[number])
-            axes.imshow(maps[number], cmap="jet", vmin=0, vmax=1, alpha=0.4)
+            axes.imshow(images[place])
+            axes.imshow(maps[place], cmap="jet", vmin=0, vmax=1, alpha=0.4)
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
-            if number == 0:
+            if place == 0:
                 axes.set_title(METHOD_TITLES[name], fontsize=10)
     return figure
 
@@ -466,18 +465,21 @@ def attention_table(attention: dict[str, Any]) -> Styler:
         for name in attention["sets"]["forget_train"]["models"]:
             row = {}
             for part, found in attention["sets"].items():
-                result, where = found["models"][name][asked], _set_title(part)
-                row[f"on {where}, %"] = _between(result, "share", "{:.1f}")
+                result, where = found["models"][name][asked], set_title(part)
+                row[f"on {where}, %"] = with_interval(result, "share", "{:.1f}")
                 itself = name == "original"
-                row[f"less the original's, {where}, points"] = "–" if itself else _between(result, "change", "{:+.1f}")
+                row[f"less the original's, {where}, points"] = (
+                    "–" if itself else with_interval(result, "change", "{:+.1f}")
+                )
                 row[f"blank maps, {where}"] = f"{result['blank']} of {found['images']}"
             rows[title, METHOD_TITLES[name]] = row
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["the map", "model"])
-    return _table(frame)
+    return as_table(frame)
 
 
-def _between(result: dict[str, Any], key: str, form: str) -> str:
+def with_interval(result: dict[str, Any], key: str, form: str) -> str:
+    """A number and below it the ends of its interval, as HTML; – where there is none."""
     if result[key] is None:
         return "–"
     value, low, high = (form.format(result[name]) for name in (key, f"{key}_low", f"{key}_high"))
@@ -534,21 +536,21 @@ def decision_table(space: dict[str, Any]) -> Styler:
     for name, found in space["models"].items():
         forget, compact, margin = found["forget"], found["compactness"], found["margin"]
         rows[METHOD_TITLES[name]] = {
-            "<i>D</i><sub>f</sub> given Retrain's class, %": _number(forget["like_retrain"], digits=1),
+            "<i>D</i><sub>f</sub> given Retrain's class, %": number(forget["like_retrain"], digits=1),
             "of those that left: to the next class, %": (
-                "–" if name == "original" else _number(forget["to_nearest"], digits=1)
+                "–" if name == "original" else number(forget["to_nearest"], digits=1)
             ),
-            "spread over classes": _number(forget["classes"], digits=1),
+            "spread over classes": number(forget["classes"], digits=1),
             **{
-                f"margin ({kind}), {_set_title(part)}": _number(margin[part][kind]["median"])
+                f"margin ({kind}), {set_title(part)}": number(margin[part][kind]["median"])
                 for kind in ("logits", "softmax")
                 for part in margin
             },
-            "silhouette of <i>D</i><sub>r</sub>": _number(compact["remain"], digits=3),
-            "silhouette of <i>D</i><sub>f</sub>": _number(compact["forget"], digits=3),
-            "<i>D</i><sub>f</sub> from the centre": _number(compact["from_centre"]),
+            "silhouette of <i>D</i><sub>r</sub>": number(compact["remain"], digits=3),
+            "silhouette of <i>D</i><sub>f</sub>": number(compact["forget"], digits=3),
+            "<i>D</i><sub>f</sub> from the centre": number(compact["from_centre"]),
         }
-    return _table(pd.DataFrame(rows))
+    return as_table(pd.DataFrame(rows))
 
 
 # --- neighbours: the dictionary that `Experiment.neighbours` returns ------------------------------------------------
@@ -600,374 +602,14 @@ def search_table(neighbours: dict[str, Any]) -> Styler:
         rows[title] = {
             "steps": neighbours["walks"][key][0],
             f"seconds of the search on {neighbours['images']:,} images": _seconds(neighbours["seconds"][key]),
-            **{f"then Boundary Shrink on {_set_title(part)}, %": _number(outcome["accuracy"][part]) for part in SPLITS},
-            "<i>D</i><sub>f</sub> given Retrain's class, %": _number(outcome["like_retrain"], digits=1),
+            **{f"then Boundary Shrink on {set_title(part)}, %": number(outcome["accuracy"][part]) for part in SPLITS},
+            "<i>D</i><sub>f</sub> given Retrain's class, %": number(outcome["like_retrain"], digits=1),
         }
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 # The settings stand in rows of their own; where things lie on a disk decides no number.
 _NOT_SHOWN = ("unlearning", "data_dir", "results_dir")
-
-
-# --- what does the forgetting: the results of `Experiment.parts`, `.audit` and `.curves` ------------------------------
-
-_PART_TITLES = {"statistics": "statistics alone", "weights": "weights alone", "both": "both, as released"}
-
-
-def parts_table(parts: dict[str, Any]) -> Styler:
-    """Accuracies, attack and entropy of each part of each method, between the original and Retrain."""
-    rows = {(METHOD_TITLES[name], "–"): _judged_row(parts[name]) for name in ("original", "retrain") if name in parts}
-    for name, found in parts["methods"].items():
-        for part, entry in found.items():
-            explained = _number(entry["explained"], digits=0)
-            rows[METHOD_TITLES[name], _PART_TITLES[part]] = _judged_row(entry) | {"forgetting explained, %": explained}
-    frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "what may move"])
-    return _table(frame)
-
-
-def _judged_row(entry: dict[str, Any]) -> dict[str, str]:
-    accuracies = {f"{_set_title(part)}, %": _number(entry["accuracy"][part]) for part in SPLITS}
-    return accuracies | {
-        "ASR, %": _between(entry["attack"], "asr", "{:.1f}"),
-        f"entropy of {_set_title('forget_train')}, nats": _number(entry["entropy"]),
-    }
-
-
-def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
-    """What is left of D_f against what is lost on D_rt, epoch by epoch, one line a learning rate.
-
-    `when`: `before` or `after` the statistics were estimated anew. Rows: statistics following or frozen.
-    """
-    methods = list(dict.fromkeys(curve["method"] for curve in curves))
-    modes = {"train": "statistics follow", "frozen": "statistics frozen"}
-    rates = sorted({curve["lr"] for curve in curves})
-    shades = dict(zip(rates, sns.color_palette("viridis", len(rates)), strict=True))
-    marks = dict(zip(rates, itertools.cycle("os^Dv")))  # noqa: B905 (a cycle has no length)
-    figure, panels = plt.subplots(
-        2, len(methods), figsize=(8, 5.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
-    usual = _usual_reach(curves)
-    for row, (mode, title) in zip(panels, modes.items(), strict=True):
-        for axes, method in zip(row, methods, strict=True):
-            for curve in curves:
-                if (curve["method"], curve["batchnorm"]) == (method, mode) and curve["epsilon"] == usual[method]:
-                    start = curve["points"][0][when]["remain_test"]
-                    lost = [start - point[when]["remain_test"] for point in curve["points"]]
-                    left = [point[when]["forget_train"] for point in curve["points"]]
-                    rate = curve["lr"]
-                    axes.plot(lost, left, "-", marker=marks[rate], color=shades[rate], markersize=4, linewidth=1.2)
-            # What happens within the first points is the question, and some curves lose all: linear, then logarithmic.
-            axes.set_xscale("symlog", linthresh=5)
-            axes.set_ylim(-3, 103)
-            axes.set_xticks([0, 2, 5, 10, 20, 50], ["0", "2", "5", "10", "20", "50"])
-            axes.grid(visible=True)
-        row[0].set_ylabel(f"{title}\nleft of $D_f$, %", fontsize=10)
-    for axes, method in zip(panels[0], methods, strict=True):
-        axes.set_title(METHOD_TITLES[method], fontsize=10)
-    figure.supxlabel("points lost on $D_{rt}$, logarithmic beyond 5", fontsize=11)
-    handles = [Line2D([], [], color=shades[rate], marker=marks[rate], label=f"{rate:g}") for rate in rates]
-    figure.legend(
-        handles=handles, title="learning rate", loc="outside upper center", ncols=len(rates), fontsize=9, frameon=False
-    )
-    return figure
-
-
-def _usual_reach(curves: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """By method, the reach with which the learning rates were varied: that of most curves."""
-    methods = {curve["method"] for curve in curves}
-    reaches = {method: [curve["epsilon"] for curve in curves if curve["method"] == method] for method in methods}
-    return {method: max(found, key=found.count) for method, found in reaches.items()}
-
-
-def reach_table(curves: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler:
-    """Boundary Shrink at its own learning rate by the reach of its search: what is left, what is kept."""
-    own = metrics["config"]["unlearning"].get("boundary_shrink", {}).get("lr")
-    rows = {
-        (curve["batchnorm"], f"{curve['epsilon']:g}"): {
-            f"{_set_title(part)}, %": _number(curve["points"][-1]["before"][part]) for part in SPLITS
-        }
-        for curve in sorted(curves, key=lambda curve: (curve["batchnorm"], curve["epsilon"] or 0))
-        if curve["method"] == "boundary_shrink" and curve["lr"] == own
-    }
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["batchnorm", "reach"])
-    return _table(frame)
-
-
-def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
-    """The variants of the released code, with what a log beside that code says of them."""
-    rows = {}
-    for name, found in variants.items():
-        for title, entry in found.items():
-            logged = RELEASED_LOG.get(title) if name == "boundary_shrink" else None
-            rows[METHOD_TITLES[name], title] = {
-                **{f"{_set_title(part)}, %": _number(entry["accuracy"][part]) for part in SPLITS},
-                "logged " + _set_title("forget_test"): _number(logged.forget_test if logged else None),
-                "logged " + _set_title("remain_test"): _number(logged.remain_test if logged else None),
-            }
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["method", "variant"])
-    return _table(frame)
-
-
-def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
-    """What is left of D_f / kept of D_rt on each model: for its first class, and on average where it has several.
-
-    What the statistics explain is their share of Boundary Shrink's forgetting.
-    """
-    rows = {}
-    for places_of_one in forgetting.by_model(places):
-        found = [_left_and_kept(place) for place in places_of_one]
-        first = places_of_one[0]
-        rows[first["title"], first["forget_class"]] = _in_cells(found[0])
-        if len(found) > 1:
-            rows[first["title"], f"mean of {len(found)} classes"] = {
-                title: " /<br>".join(
-                    "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
-                    for values in zip(*(row[title] for row in found), strict=True)
-                )
-                for title in found[0]
-                if all(title in row for row in found)
-            }
-    return _places_table(rows)
-
-
-def classes_table(places: Sequence[dict[str, Any]]) -> Styler | None:
-    """The same for each class of the models that have several; None where none has."""
-    rows = {
-        (place["title"], place["forget_class"]): _in_cells(_left_and_kept(place))
-        for of_one in forgetting.by_model(places)
-        if len(of_one) > 1
-        for place in of_one
-    }
-    return _places_table(rows) if rows else None
-
-
-def _left_and_kept(place: dict[str, Any]) -> dict[str, list[float]]:
-    """Accuracy on D_f and D_rt by column, in one place of `Measurements.elsewhere`, and what the statistics explain."""
-
-    def pair(entry: dict[str, Any]) -> list[float]:
-        return [entry["accuracy"][part] for part in ("forget_train", "remain_test")]
-
-    row = {"original": pair(place["original"])}
-    if place["statistics"]:
-        row["statistics alone"] = pair(place["statistics"])
-    if (share := _share_of_shrink(place)) is not None:
-        row["explained by the statistics"] = [share]
-    return row | {METHOD_TITLES[name]: pair(found["before"]) for name, found in place["methods"].items()}
-
-
-def _in_cells(row: dict[str, list[float]]) -> dict[str, str]:
-    return {title: " / ".join(map(_number, values)) for title, values in row.items()}
-
-
-def _places_table(rows: dict[tuple[str, str], dict[str, str]]) -> Styler:
-    frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
-    frame.columns = [f"{title}, %" for title in frame.columns]
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "forgets"])
-    return _table(frame)
-
-
-def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
-    """What `elsewhere_table` says of each model, and how well the same model fits when it is trained again, as a list.
-
-    Places where Boundary Shrink or Boundary Expanding was not run are left out.
-    """
-
-    def recognised(place: dict[str, Any]) -> float:
-        """The original's accuracy on all test images."""
-        parts = ("remain_test", "forget_test")
-        sizes = {part: metrics["dataset"]["sizes"][part] for part in parts}
-        return sum(place["original"]["accuracy"][part] * sizes[part] for part in parts) / sum(sizes.values())
-
-    places = [place for place in places if {"boundary_shrink", "boundary_expanding"} <= set(place["methods"])]
-    lines = [_of_classes(own) if len(own) > 1 else _of_one_class(*own) for own in forgetting.by_model(places)]
-    if twins := [place for place in places[1:] if set(place["changed"]) <= {"seed", "precision"}]:
-        others = ", ".join(f"{recognised(place):.2f} % as *{place['title']}*" for place in twins)
-        lines.append(
-            f"**Trained again:** of all test images the original recognises {recognised(places[0]):.2f} % "
-            f"(seed {metrics['config']['seed']}, {metrics['environment']['precision']}), and {others}."
-        )
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _of_classes(places: list[dict[str, Any]]) -> str:
-    """What the places of one model say together."""
-    shares = [share for share in map(_share_of_shrink, places) if share is not None]
-    explained = ""
-    if len(shares) == len(places):
-        explained = (
-            "the statistics alone explain {mean:.1f} ± {half_width:.1f} % of what Boundary Shrink forgets "
-            "({low:.1f} to {high:.1f} %); "
-        ).format(**interval(shares), low=min(shares), high=max(shares))
-    more = interval(
-        [forgetting.left(place, "boundary_expanding") - forgetting.left(place, "boundary_shrink") for place in places]
-    )
-    settled = abs(more["mean"]) > more["half_width"]
-    return (
-        f"**{places[0]['title']}**, over {len(places)} classes: {explained}Boundary Expanding leaves "
-        f"{more['mean']:+.2f} ± {more['half_width']:.2f} points more of $D_f$ than Boundary Shrink, so which "
-        f"of the two forgets more is {'' if settled else 'not '}settled."
-    )
-
-
-def _of_one_class(place: dict[str, Any]) -> str:
-    if (share := _share_of_shrink(place)) is not None:
-        return f"**{place['title']}**: the statistics alone explain {share:.1f} % of what Boundary Shrink forgets."
-    start = place["original"]["accuracy"]["remain_test"]
-    said = "; ".join(
-        f"{METHOD_TITLES[name]} leaves {forgetting.left(place, name):.2f} % of $D_f$ and costs "
-        f"{start - place['methods'][name]['before']['accuracy']['remain_test']:.2f} points of $D_{{rt}}$"
-        for name in ("boundary_shrink", "boundary_expanding")
-    )
-    return f"**{place['title']}**, where only weights can forget: {said}."
-
-
-def trainings_table(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler | None:
-    """Table 1 beside each width and training in `Measurements.elsewhere`; None where there is but one."""
-    trained = _trainings(places, metrics)
-    if len(trained) < 2:
-        return None
-    published = table_1(metrics["dataset"]["name"])
-    names = list(next(iter(trained.values())))
-    paper = "paper" if published.same else f"paper, {published.dataset}"
-    rows = {}
-    for part in SPLITS:
-        for title, found in {paper: published.accuracy, **trained}.items():
-            rows[_set_title(part), title] = {name: _number(found.get(name, {}).get(part)) for name in names}
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename(columns=METHOD_TITLES.__getitem__)
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["set", "accuracy, %"])
-    return _table(frame)
-
-
-def trainings_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
-    """How far each training's numbers lie from the paper's on average, as a list; "" where there is but one."""
-    trained, published = _trainings(places, metrics), table_1(metrics["dataset"]["name"])
-
-    def distance(found: dict[str, dict[str, float]], parts: Sequence[str]) -> float:
-        known = [name for name in found if name in published.accuracy]
-        return np.mean([abs(found[name][part] - published.accuracy[name][part]) for name in known for part in parts])
-
-    lines = [
-        f"- {title}: {distance(found, ('remain_train', 'forget_train')):.2f} points from the paper on training images, "
-        f"{distance(found, ('remain_test', 'forget_test')):.2f} on test images"
-        for title, found in trained.items()
-    ]
-    return "\n".join(lines) if len(lines) > 1 else ""
-
-
-def other_trainings_in_words(places: Sequence[dict[str, Any]]) -> str:
-    """What is left of D_ft, and how D_rt changes, in each place where only epochs or rate differ; "" for none."""
-    sentences = []
-    for place in places:
-        if place["changed"] and set(place["changed"]) <= {"epochs", "lr"}:
-            start, said = place["original"]["accuracy"]["remain_test"], []
-            for name in ("boundary_shrink", "boundary_expanding"):
-                after = place["methods"][name]["before"]["accuracy"]
-                change = f"{after['remain_test'] - start:+.1f} points"
-                said.append(f"{METHOD_TITLES[name]} {after['forget_test']:.1f} % and {change}")
-            sentences.append(f" Trained otherwise (*{place['title']}*): {', '.join(said)}.")
-    return "".join(sentences)
-
-
-def _trainings(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
-    """By width and training: the accuracies of the original and of each method that was measured with all of them."""
-    config = metrics["config"]
-    places = [place for place in places if set(place["changed"]) <= {"width", "epochs", "lr"}]
-    names = [name for name in places[0]["methods"] if all(name in place["methods"] for place in places)]
-    found = {}
-    for place in places:
-        named = {"epochs", "lr"} & set(place["changed"])
-        recipe = "" if named else f", {config['epochs']} epochs at lr {config['lr']:g}"
-        after = {name: place["methods"][name]["before"]["accuracy"] for name in names}
-        found[place["title"] + recipe] = {"original": place["original"]["accuracy"], **after}
-    return found
-
-
-def _share_of_shrink(place: dict[str, Any]) -> float | None:
-    """How much of what Boundary Shrink forgets the statistics alone explain, in percent; None where they cannot."""
-    if not place["statistics"] or "boundary_shrink" not in place["methods"]:
-        return None
-    steps = (place["original"], place["statistics"], place["methods"]["boundary_shrink"]["before"])
-    return forgetting.share_explained(*(entry["accuracy"]["forget_train"] for entry in steps))
-
-
-def runs_table(runs: dict[str, Sequence[dict[str, Any]]]) -> Styler:
-    """What is recognised of D_f in several runs (`Measurements.recognised`, by the title of the run), a row a model."""
-    rows = {}
-    for run, entries in runs.items():
-        for entry in entries:
-            row = {"original": _number(entry["original"]), "statistics alone": _number(entry["statistics"])}
-            for name in ("boundary_shrink", "boundary_expanding", "retrain"):
-                found = entry["methods"].get(name, {"before": None, "after": None})
-                title = METHOD_TITLES[name].removeprefix("Boundary ")
-                row[title] = _number(found["before"])
-                row[f"{title}, audited"] = f"<b>{_number(found['after'])}</b>"
-            rows[run, entry["model"]] = row
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["run", "model"])
-    return _table(frame)
-
-
-def audit_chart(audit: dict[str, Any]) -> Figure:
-    """What each model recognises of D_f, before (hollow) and after (filled) its statistics were estimated anew."""
-    names, shades = list(audit["models"]), ("^", "s", "o")
-    figure, axes = plt.subplots(figsize=(8, 0.42 * len(names) + 1.6), layout="constrained")
-    for place, name in enumerate(names):
-        found = audit["models"][name]
-        before = found["before"]["accuracy"]["forget_train"]
-        after = [entry["accuracy"]["forget_train"] for entry in found["after"]]
-        axes.plot([before, after[-1]], [place, place], color=COLOURS[name], linewidth=2, alpha=0.5)
-        axes.plot(before, place, "o", color=COLOURS[name], markerfacecolor="white", markersize=9)
-        for value, marker in zip(after, shades, strict=False):
-            axes.plot(value, place, marker, color=COLOURS[name], markersize=6)
-    axes.set(xlabel="accuracy on $D_f$, %", xlim=(-3, 103), yticks=range(len(names)))
-    axes.set_yticklabels([METHOD_TITLES[name] for name in names])
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    handles = [Line2D([], [], color="0.3", marker="o", linestyle="", markerfacecolor="white", label="before")]
-    handles += [
-        Line2D([], [], color="0.3", marker=marker, linestyle="", label=f"{count:,} images")
-        for count, marker in zip(audit["images"], shades, strict=False)
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
-    return figure
-
-
-def audit_table(audit: dict[str, Any]) -> Styler:
-    """Table 1 and the attack, before, and after the statistics were estimated anew on the most images."""
-    rows = {}
-    for name, found in audit["models"].items():
-        row = {}
-        for part in SPLITS:
-            before, after = (entry["accuracy"][part] for entry in (found["before"], found["after"][-1]))
-            row[f"{_set_title(part)}, %"] = _number(before)
-            row[f"{_set_title(part)} after"] = f"<b>{_number(after)}</b>"
-        row["ASR, %"] = _between(found["before"]["attack"], "asr", "{:.1f}")
-        row["ASR after"] = _between(found["after"][-1]["attack"], "asr", "{:.1f}")
-        rows[METHOD_TITLES[name]] = row
-    return _table(pd.DataFrame.from_dict(rows, orient="index"))
-
-
-def survivors_table(found: Sequence[dict[str, Any]]) -> Styler:
-    """The settings that the audit leaves standing: of each method and way with the statistics the cheapest."""
-    cheapest: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in found:
-        cheapest.setdefault((entry["method"], entry["batchnorm"]), entry)
-    rows = {
-        (METHOD_TITLES[method], batchnorm): {
-            "learning rate": f"{entry['lr']:g}",
-            "reach": "–" if entry["epsilon"] is None else f"{entry['epsilon']:g}",
-            "epochs": str(entry["epoch"]),
-            **{f"{_set_title(part)} after, %": _number(entry["accuracy"][part]) for part in SPLITS},
-        }
-        for (method, batchnorm), entry in cheapest.items()
-    }
-    frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["method", "batchnorm"])
-    return _table(frame)
 
 
 def provenance(metrics: dict[str, Any]) -> Styler:
@@ -985,7 +627,7 @@ def provenance(metrics: dict[str, Any]) -> Styler:
         facts[f"made on ({', '.join(names)})"] = json.loads(environment)
     facts["shown on"] = metrics["environment"]
     frame = pd.DataFrame({"value": {name: html.escape(_plain(value)) for name, value in facts.items()}})
-    return _table(frame).set_properties(**{"text-align": "left"})
+    return as_table(frame).set_properties(**{"text-align": "left"})
 
 
 def verdicts(judgements: Sequence[Judgement]) -> Styler:
@@ -1011,7 +653,7 @@ def verdicts_by_run(runs: dict[str, Sequence[Judgement]]) -> Styler:
     claims = [judgement.claim for judgement in next(iter(runs.values()))]
     frame = pd.DataFrame({title: map(in_short, judgements) for title, judgements in runs.items()})
     frame.index = [f"{claim.number}. {_as_html(claim.text)}" for claim in claims]
-    return _table(frame)
+    return as_table(frame)
 
 
 _SHORT_VERDICTS = {REPRODUCED: "<b>yes</b>", PARTLY: "partly", NOT_REPRODUCED: "<b>no</b>"}
@@ -1022,12 +664,14 @@ def _as_html(text: str) -> str:
     return re.sub(r"\bD_(rt|ft|r|f)\b", r"<i>D</i><sub>\1</sub>", html.escape(text, quote=False))
 
 
-def _table(frame: pd.DataFrame) -> Styler:
+def as_table(frame: pd.DataFrame) -> Styler:
+    """A table as every page shows it."""
     # A wide table scrolls inside its own frame on a narrow screen: see book/_static/book.css.
     return frame.style.set_table_attributes('class="results"')
 
 
-def _number(value: float | None, sign: str = "", digits: int = 2) -> str:
+def number(value: float | None, sign: str = "", digits: int = 2) -> str:
+    """A number as text, and – where there is none."""
     return "–" if value is None else format(value, f"{sign}.{digits}f")
 
 

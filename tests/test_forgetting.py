@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bu_core import figures, forgetting, measures
+from bu_core import forgetting, forgetting_figures, measures
 from bu_core.config import Config
 from bu_core.data import LabelledImages, pixels
 from bu_core.experiment import Experiment
@@ -251,7 +251,7 @@ def test_other_runs_in_words_hold_what_was_planted():
         place("longer", ["epochs"], 10, 0, 5),
         place("longer", ["epochs", "forget_class"], 20, 5, 0),
     ]
-    words = figures.elsewhere_in_words(places, metrics).splitlines()
+    words = forgetting_figures.elsewhere_in_words(places, metrics).splitlines()
     for line, said in zip(
         words,
         [
@@ -264,15 +264,15 @@ def test_other_runs_in_words_hold_what_was_planted():
         strict=True,
     ):
         assert all(part in line for part in said), line
-    table = figures.elsewhere_table(places).data
+    table = forgetting_figures.elsewhere_table(places).data
     assert [model for model, _ in table.index] == ["own", "own", "frozen", "exact", "longer", "longer"]
     means = [model for model, forgets in table.index if forgets == "mean of 2 classes"]
     assert means == ["own", "longer"]
     assert table.loc[("own", "mean of 2 classes"), "statistics alone, %"] == "15.00 ± 63.53 /<br>80.00 ± 0.00"
-    classes = figures.classes_table(places).data
+    classes = forgetting_figures.classes_table(places).data
     assert list(classes.index) == [(model, other) for model in means for other in ("False", "True")]
     assert list(classes["statistics alone, %"]) == ["10.00 / 80.00", "20.00 / 80.00"] * 2
-    assert figures.classes_table(places[:3]) is None
+    assert forgetting_figures.classes_table(places[:3]) is None
 
 
 def test_the_nearest_training_is_the_one_with_the_papers_numbers():
@@ -293,18 +293,18 @@ def test_the_nearest_training_is_the_one_with_the_papers_numbers():
     metrics = {"config": {"epochs": 30, "lr": 0.1}, "dataset": {"name": "cifar10"}}
     own = place([], {"remain_train": -4, "forget_train": 2, "remain_test": 1, "forget_test": -1})
     others = [place(["epochs", "lr"], {}), place(["forget_class"], {"remain_train": 50})]
-    words = figures.trainings_in_words([own, *others], metrics).splitlines()
+    words = forgetting_figures.trainings_in_words([own, *others], metrics).splitlines()
     assert len(words) == 2, "another class is no other training"
     assert words[0].startswith("- here, 30 epochs at lr 0.1: 3.00 points") and "1.00 on test images" in words[0]
     assert words[1].startswith("- there: 0.00 points") and "0.00 on test images" in words[1]
-    table = figures.trainings_table([own, *others], metrics).data
+    table = forgetting_figures.trainings_table([own, *others], metrics).data
     assert list(table.columns) == ["Original", "Boundary Shrink", "Boundary Expanding", "Random Labels"]
     rows = table.xs("<i>D</i><sub>r</sub>")
     assert list(rows["Boundary Shrink"]) == ["99.24", "95.24", "99.24"]
-    assert figures.trainings_table([own, others[1]], metrics) is None
-    assert figures.trainings_in_words([own, others[1]], metrics) == ""
-    assert figures.other_trainings_in_words([own, others[1]]) == ""
-    said = figures.other_trainings_in_words([own, *others])
+    assert forgetting_figures.trainings_table([own, others[1]], metrics) is None
+    assert forgetting_figures.trainings_in_words([own, others[1]], metrics) == ""
+    assert forgetting_figures.other_trainings_in_words([own, others[1]]) == ""
+    said = forgetting_figures.other_trainings_in_words([own, *others])
     assert "(*there*): Boundary Shrink 5.9 % and -1.7 points" in said
 
 
