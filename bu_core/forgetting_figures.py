@@ -36,6 +36,36 @@ def parts_table(parts: dict[str, Any]) -> Styler:
     return as_table(frame)
 
 
+def parts_in_words(parts: dict[str, Any]) -> str:
+    """What each part leaves of D_f, and what the search for neighbours is worth to the weights alone, as a list."""
+
+    def explained(entry: dict[str, Any]) -> str:
+        return "nothing to explain" if entry["explained"] is None else f"{entry['explained']:.0f} % of it"
+
+    def left(entry: dict[str, Any]) -> str:
+        return f"{entry['accuracy']['forget_train']:.2f} %"
+
+    def cost(entry: dict[str, Any]) -> str:
+        return f"{parts['original']['accuracy']['remain_train'] - entry['accuracy']['remain_train']:.2f}"
+
+    methods = parts["methods"]
+    lines = [
+        f"**{METHOD_TITLES[name]}** takes $D_f$ from {left(parts['original'])} to {left(found['both'])}. The "
+        f"statistics alone reach {left(found['statistics'])} ({explained(found['statistics'])}), the weights alone "
+        f"{left(found['weights'])} ({explained(found['weights'])})."
+        for name, found in methods.items()
+    ]
+    if {"boundary_shrink", "random_labels"} <= set(methods):
+        nearest, drawn = methods["boundary_shrink"], methods["random_labels"]
+        lines.append(
+            f"**What the search is worth:** where only weights move, the nearest labels leave "
+            f"{left(nearest['weights'])} of $D_f$ and cost {cost(nearest['weights'])} points of $D_r$, labels drawn "
+            f"at random leave {left(drawn['weights'])} and cost {cost(drawn['weights'])}; where the statistics "
+            f"follow, they cost {cost(nearest['both'])} and {cost(drawn['both'])}."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def _judged_row(entry: dict[str, Any]) -> dict[str, str]:
     accuracies = {f"{set_title(part)}, %": number(entry["accuracy"][part]) for part in SPLITS}
     return accuracies | {
@@ -81,6 +111,22 @@ def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
         handles=handles, title="learning rate", loc="outside upper center", ncols=len(rates), fontsize=9, frameon=False
     )
     return figure
+
+
+def frozen_in_words(curves: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
+    """What the curves of the methods' own settings, but for frozen statistics, end at before and after the audit."""
+    lines = []
+    for curve in curves:
+        own = metrics["config"]["unlearning"][curve["method"]]
+        if curve["batchnorm"] == "frozen" and (curve["lr"], curve["epsilon"]) == (own["lr"], own.get("epsilon")):
+            before, after = (curve["points"][-1][when] for when in ("before", "after"))
+            lost = curve["points"][0]["before"]["remain_test"] - before["remain_test"]
+            lines.append(
+                f"- {METHOD_TITLES[curve['method']]} at its own rate with frozen statistics leaves "
+                f"{before['forget_train']:.1f} % of $D_f$ for {lost:.1f} points of $D_{{rt}}$, and after the audit "
+                f"{after['forget_train']:.1f} %."
+            )
+    return "\n".join(lines)
 
 
 def _usual_reach(curves: Sequence[dict[str, Any]]) -> dict[str, float | None]:

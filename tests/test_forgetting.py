@@ -135,6 +135,40 @@ def test_survivors_forget_after_the_audit_and_cost_little():
     assert found[0]["accuracy"] == {"forget_train": 0, "remain_test": 88}
 
 
+def test_the_parts_in_words_say_what_the_search_is_worth():
+    def entry(forget: float, remain: float, explained: float | None = None) -> dict:
+        return {"accuracy": {"forget_train": forget, "remain_train": remain}, "explained": explained}
+
+    drifts = entry(10, 93, 90.0)
+    methods = {
+        "boundary_shrink": {"statistics": drifts, "weights": entry(1, 98, 99.0), "both": entry(0, 97, 100.0)},
+        "random_labels": {"statistics": drifts, "weights": entry(2, 60, None), "both": entry(5, 95, 100.0)},
+    }
+    parts = {"original": entry(100, 99), "methods": methods}
+    shrink, random, worth = forgetting_figures.parts_in_words(parts).split("\n")
+    assert "from 100.00 % to 0.00 %" in shrink and "10.00 % (90 % of it)" in shrink and "1.00 % (99 % of it)" in shrink
+    assert "2.00 % (nothing to explain)" in random
+    assert "leave 1.00 % of $D_f$ and cost 1.00 points of $D_r$" in worth
+    assert "leave 2.00 % and cost 39.00" in worth and worth.endswith("they cost 2.00 and 4.00.")
+    del methods["random_labels"]
+    assert "search" not in forgetting_figures.parts_in_words(parts)
+
+
+def test_what_frozen_statistics_leave_is_said_of_a_methods_own_settings():
+    def point(before: float, after: float, remain: float) -> dict:
+        return {"before": {"forget_train": before, "remain_test": remain}, "after": {"forget_train": after}}
+
+    points = [point(100, 100, 80), point(30, 99, 79), point(1, 98, 77.5)]
+    curve = {"method": "boundary_shrink", "batchnorm": "frozen", "lr": 1e-5, "epsilon": 0.1, "points": points}
+    others = [curve | {"lr": 1e-4}, curve | {"epsilon": 0.25}, curve | {"batchnorm": "train"}]
+    metrics = {"config": {"unlearning": {"boundary_shrink": {"lr": 1e-5, "epsilon": 0.1}}}}
+    assert forgetting_figures.frozen_in_words([*others, curve], metrics) == (
+        "- Boundary Shrink at its own rate with frozen statistics leaves 1.0 % of $D_f$ for 2.5 points of $D_{rt}$, "
+        "and after the audit 98.0 %."
+    )
+    assert forgetting_figures.frozen_in_words(others, metrics) == ""
+
+
 # --- in an experiment -----------------------------------------------------------------------------------------------
 
 
