@@ -98,7 +98,7 @@ def notebooks(profile: str, overrides: dict[str, Any], output: Path) -> None:
 def book(profiles: tuple[str, ...], overrides: dict[str, Any], output: Path) -> None:
     """Execute the notebooks on profiles and build the book.
 
-    Without a profile: cifar10 and lfw as they were recorded, and digits.
+    Without a profile: cifar10, cifar10-released and lfw as they were recorded, and digits.
     """
     from . import book as rooms
 
