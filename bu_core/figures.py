@@ -647,8 +647,8 @@ def verdicts_by_run(runs: dict[str, Sequence[Judgement]]) -> Styler:
 
     def in_short(judgement: Judgement) -> str:
         held = sum(check.holds for check in judgement.checks)
-        counts = [f"{mark} {count}" for mark, count in (("✓", held), ("✗", len(judgement.checks) - held)) if count]
-        return "–" if judgement.missing else f"{_SHORT_VERDICTS[judgement.verdict]}<br>{', '.join(counts)}"
+        counts = [f"{mark}&nbsp;{count}" for mark, count in (("✓", held), ("✗", len(judgement.checks) - held)) if count]
+        return "–" if judgement.missing else f"{_SHORT_VERDICTS[judgement.verdict]}<br>{'&nbsp; '.join(counts)}"
 
     claims = [judgement.claim for judgement in next(iter(runs.values()))]
     frame = pd.DataFrame({title: map(in_short, judgements) for title, judgements in runs.items()})

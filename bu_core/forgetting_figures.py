@@ -114,19 +114,19 @@ def forgetting_curves(curves: Sequence[dict[str, Any]], when: str) -> Figure:
 
 
 def frozen_in_words(curves: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
-    """What the curves of the methods' own settings, but for frozen statistics, end at before and after the audit."""
+    """What the curves at the methods' own rates with frozen statistics end at, before and after the audit, if any."""
     lines = []
     for curve in curves:
-        own = metrics["config"]["unlearning"][curve["method"]]
-        if curve["batchnorm"] == "frozen" and (curve["lr"], curve["epsilon"]) == (own["lr"], own.get("epsilon")):
+        if curve["batchnorm"] == "frozen" and curve["lr"] == metrics["config"]["unlearning"][curve["method"]]["lr"]:
             before, after = (curve["points"][-1][when] for when in ("before", "after"))
-            lost = curve["points"][0]["before"]["remain_test"] - before["remain_test"]
+            change = before["remain_test"] - curve["points"][0]["before"]["remain_test"]
+            reach = "" if curve["epsilon"] is None else f", reach {curve['epsilon']:g}"
             lines.append(
-                f"- {METHOD_TITLES[curve['method']]} at its own rate with frozen statistics leaves "
-                f"{before['forget_train']:.1f} % of $D_f$ for {lost:.1f} points of $D_{{rt}}$, and after the audit "
-                f"{after['forget_train']:.1f} %."
+                f"- {METHOD_TITLES[curve['method']]}{reach}: {before['forget_train']:.1f} % of $D_f$, {change:+.1f} "
+                f"points of $D_{{rt}}$; after the audit {after['forget_train']:.1f} % of $D_f$."
             )
-    return "\n".join(lines)
+    intro = "With frozen statistics and at their own rates, where nothing but weights can forget, the methods leave:"
+    return "\n".join([intro, "", *lines]) if lines else ""
 
 
 def _usual_reach(curves: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -137,11 +137,12 @@ def _usual_reach(curves: Sequence[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def reach_table(curves: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler:
-    """Boundary Shrink at its own learning rate by the reach of its search: what is left, what is kept."""
+    """Boundary Shrink at its own learning rate, by the reach of its search: what is left, kept, and what comes back."""
     own = metrics["config"]["unlearning"].get("boundary_shrink", {}).get("lr")
     rows = {
         (curve["batchnorm"], f"{curve['epsilon']:g}"): {
-            f"{set_title(part)}, %": number(curve["points"][-1]["before"][part]) for part in SPLITS
+            **{f"{set_title(part)}, %": number(curve["points"][-1]["before"][part]) for part in SPLITS},
+            f"{set_title('forget_train')} audited, %": f"<b>{number(curve['points'][-1]['after']['forget_train'])}</b>",
         }
         for curve in sorted(curves, key=lambda curve: (curve["batchnorm"], curve["epsilon"] or 0))
         if curve["method"] == "boundary_shrink" and curve["lr"] == own

@@ -120,8 +120,8 @@ def test_the_verdicts_of_several_runs_stand_side_by_side(as_published: dict[str,
     del worse["methods"]["fisher"]
     runs = {"theirs": judged([1, 5, 8], as_published), "ours": judged([1, 5, 8], worse)}
     table = figures.verdicts_by_run(runs).data
-    assert table["theirs"].tolist() == ["<b>yes</b><br>✓ 2", "<b>yes</b><br>✓ 3", "–"]
-    assert table["ours"].tolist() == ["partly<br>✓ 1, ✗ 1", "–", "–"]
+    assert table["theirs"].tolist() == ["<b>yes</b><br>✓&nbsp;2", "<b>yes</b><br>✓&nbsp;3", "–"]
+    assert table["ours"].tolist() == ["partly<br>✓&nbsp;1&nbsp; ✗&nbsp;1", "–", "–"]
     assert table.index[0].startswith("1. Boundary Shrink leaves little of <i>D</i><sub>f</sub>")
 
 

@@ -160,12 +160,13 @@ def test_what_frozen_statistics_leave_is_said_of_a_methods_own_settings():
 
     points = [point(100, 100, 80), point(30, 99, 79), point(1, 98, 77.5)]
     curve = {"method": "boundary_shrink", "batchnorm": "frozen", "lr": 1e-5, "epsilon": 0.1, "points": points}
-    others = [curve | {"lr": 1e-4}, curve | {"epsilon": 0.25}, curve | {"batchnorm": "train"}]
-    metrics = {"config": {"unlearning": {"boundary_shrink": {"lr": 1e-5, "epsilon": 0.1}}}}
-    assert forgetting_figures.frozen_in_words([*others, curve], metrics) == (
-        "- Boundary Shrink at its own rate with frozen statistics leaves 1.0 % of $D_f$ for 2.5 points of $D_{rt}$, "
-        "and after the audit 98.0 %."
-    )
+    others = [curve | {"lr": 1e-4}, curve | {"batchnorm": "train"}]
+    metrics = {"config": {"unlearning": {"boundary_shrink": {"lr": 1e-5}, "boundary_expanding": {"lr": 1e-4}}}}
+    expanding = curve | {"method": "boundary_expanding", "lr": 1e-4, "epsilon": None}
+    assert forgetting_figures.frozen_in_words([*others, curve, expanding], metrics).splitlines()[2:] == [
+        "- Boundary Shrink, reach 0.1: 1.0 % of $D_f$, -2.5 points of $D_{rt}$; after the audit 98.0 % of $D_f$.",
+        "- Boundary Expanding: 1.0 % of $D_f$, -2.5 points of $D_{rt}$; after the audit 98.0 % of $D_f$.",
+    ]
     assert forgetting_figures.frozen_in_words(others, metrics) == ""
 
 
