@@ -1,8 +1,9 @@
 """What does the forgetting, the weights or BatchNorm's running statistics; and does the class come back?
 
 The released code fine-tunes in training mode on batches of one class, so that the running statistics of BatchNorm drift
-to that class while the weights change. Three fits take the two apart (`PARTS`). And an audit asks whether the class is
-gone: the statistics are estimated anew from remaining images, without a label and without touching a weight.
+to that class while the weights change. Three fits take the two apart (`PARTS`); and what the weights do alone is put to
+the original without its weights, as a shift of each channel (`shifted`). An audit asks whether the class is gone: the
+statistics are estimated anew from remaining images, without a label and without touching a weight.
 """
 
 import copy
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .data import pixels
 from .models import Classifier, batchnorms
@@ -27,6 +28,7 @@ CURVES = METHODS[:2]  # the paper's own two, by learning rate and reach
 
 REESTIMATED_ON = (100, 1000, 5000)  # images of D_r that the audit may see
 AUDIT_OF_A_CURVE = 1000
+SHIFTED_ON = 1000  # images of D_r on which the shift of a channel is measured
 CURVE_EPOCHS = 10  # at the most: that many epochs the paper's methods have
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 EPSILONS = (0.03, 0.1, 0.25)  # 0.1 is what the released code states, 0.25 what its images are really moved by
@@ -67,6 +69,38 @@ def reestimated(model: Classifier, images: Tensor, precision: Precision, batch_s
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
     return model.eval()
+
+
+@torch.no_grad()
+def shifted(original: Classifier, unlearned: Classifier, images: Tensor, precision: Precision) -> Classifier:
+    """A copy of `original` with no weight moved, in which each channel is shifted as `unlearned` shifts it on average.
+
+    At each BatchNorm layer the running mean is set such that over `images`, uint8, (N, C, H, W), one batch, the mean of
+    every normalised channel is that of `unlearned`, a model of the same shape. The shift is the same for every image,
+    and images of D_r say how large it is: of the forgotten class nothing goes in.
+    """
+    model = copy.deepcopy(original).eval()
+    wanted: list[Tensor] = []
+
+    def mean_and_deviation(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+        channels_first = inputs[0].float().transpose(0, 1).flatten(1)
+        return channels_first.mean(1), (layer.running_var + layer.eps).sqrt()
+
+    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        mean, deviation = mean_and_deviation(layer, inputs)
+        wanted.append((mean - layer.running_mean) / deviation)
+
+    def shift(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        mean, deviation = mean_and_deviation(layer, inputs)
+        layer.running_mean.copy_(mean - wanted.pop(0) * deviation)  # both models come to their layers in one order
+
+    for network, look in ((unlearned, note), (model, shift)):
+        hooks = [layer.register_forward_pre_hook(look) for layer in batchnorms(network)]
+        with autocast(images.device, precision):
+            network(pixels(images))
+        for hook in hooks:
+            hook.remove()
+    return model
 
 
 def varied(own: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,16 +21,21 @@ from .figures import COLOURS, as_table, number, set_title, with_interval
 from .measures import interval
 from .published import METHOD_TITLES, RELEASED_LOG, table_1
 
-_PART_TITLES = {"statistics": "statistics alone", "weights": "weights alone", "both": "both, as released"}
+_PART_TITLES = {
+    "statistics": "statistics alone",
+    "weights": "weights alone",
+    "shift": "their shift alone",
+    "both": "both, as released",
+}
 
 
 def parts_table(parts: dict[str, Any]) -> Styler:
     """Accuracies, attack and entropy of each part of each method, between the original and Retrain."""
     rows = {(METHOD_TITLES[name], "–"): _judged_row(parts[name]) for name in ("original", "retrain") if name in parts}
     for name, found in parts["methods"].items():
-        for part, entry in found.items():
-            explained = number(entry["explained"], digits=0)
-            rows[METHOD_TITLES[name], _PART_TITLES[part]] = _judged_row(entry) | {"forgetting explained, %": explained}
+        for part, title in _PART_TITLES.items():
+            explained = number(found[part]["explained"], digits=0)
+            rows[METHOD_TITLES[name], title] = _judged_row(found[part]) | {"forgetting explained, %": explained}
     frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "what may move"])
     return as_table(frame)
@@ -52,7 +57,8 @@ def parts_in_words(parts: dict[str, Any]) -> str:
     lines = [
         f"**{METHOD_TITLES[name]}** takes $D_f$ from {left(parts['original'])} to {left(found['both'])}. The "
         f"statistics alone reach {left(found['statistics'])} ({explained(found['statistics'])}), the weights alone "
-        f"{left(found['weights'])} ({explained(found['weights'])})."
+        f"{left(found['weights'])} ({explained(found['weights'])}), and the original with its channels shifted alike, "
+        f"but with no weight moved, {left(found['shift'])} ({explained(found['shift'])})."
         for name, found in methods.items()
     ]
     if {"boundary_shrink", "random_labels"} <= set(methods):

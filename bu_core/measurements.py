@@ -276,7 +276,8 @@ class Measurements:
 
         `original` and `retrain`: as `_judged` says. `methods.<name>.<part>`: the same, and `explained`, the part's
         share of what both together take from D_f, in percent. What the statistics do alone does not depend on the
-        method, and is computed with the first.
+        method, and is computed with the first. `methods.<name>.shift`: the same of the original, of which no weight
+        moves, and each channel as far as the weights alone move it on average over D_r (`forgetting.shifted`).
         """
         found: dict[str, Any] = {}
         for name in self._dismantled():
@@ -286,6 +287,7 @@ class Measurements:
                 for part, settings in forgetting.PARTS.items()
             }
             before, both = (entry["accuracy"]["forget_train"] for entry in (self._judged("original"), parts["both"]))
+            parts["shift"] = self._of(name, **forgetting.PARTS["weights"])._shifted(name)
             for entry in parts.values():
                 entry["explained"] = forgetting.share_explained(before, entry["accuracy"]["forget_train"], both)
             found[name] = parts
@@ -479,15 +481,36 @@ class Measurements:
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             said = self.experiment.answers(self._reestimated(name, images)) if images else self.experiment.outputs(name)
-            scores = attacks.from_own_outputs(said, self.experiment.config.seed)
-            return {}, {
-                "accuracy": {part: measures.accuracy(outputs) for part, outputs in said.items()},
-                "attack": attacks.summary(scores, None, self.experiment.config.seed),
-                "entropy": measures.entropy(said["forget_train"]).mean().item(),
-                "seconds": statistics.median(self.experiment.seconds(name)),
-            }
+            return {}, self._judgement(said) | {"seconds": statistics.median(self.experiment.seconds(name))}
 
         return copy.deepcopy(self.experiment.store.get(f"judged-{name}", key, make).facts)
+
+    def _shifted(self, name: str) -> dict[str, Any]:
+        """As `_judged`, but for `seconds`: of the original, its channels shifted as a method's model shifts them."""
+        key = {
+            "of": self.experiment.key(name),
+            "forget_class": self.experiment.config.forget_class,
+            "shifted on": forgetting.SHIFTED_ON,
+            "attack": attacks.SETTINGS,
+        }
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            original, unlearned = (self.experiment.model(of) for of in ("original", name))
+            images, precision = self._remaining(forgetting.SHIFTED_ON), self.experiment.precision
+            return {}, self._judgement(
+                self.experiment.answers(forgetting.shifted(original, unlearned, images, precision))
+            )
+
+        return copy.deepcopy(self.experiment.store.get(f"shifted-{name}", key, make).facts)
+
+    def _judgement(self, said: dict[str, Outputs]) -> dict[str, Any]:
+        """What `_judged` says of a model's outputs on the four sets."""
+        scores = attacks.from_own_outputs(said, self.experiment.config.seed)
+        return {
+            "accuracy": {part: measures.accuracy(outputs) for part, outputs in said.items()},
+            "attack": attacks.summary(scores, None, self.experiment.config.seed),
+            "entropy": measures.entropy(said["forget_train"]).mean().item(),
+        }
 
     def _points(self, name: str) -> list[dict[str, Any]]:
         """The points of one curve; see `curves`."""

@@ -1,5 +1,6 @@
 """Taking the forgetting apart, and the audit: on models whose statistics and weights are known."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from bu_core.config import Config
 from bu_core.data import LabelledImages, pixels
 from bu_core.experiment import Experiment
 from bu_core.measurements import Measurements
-from bu_core.models import Classifier, build
+from bu_core.models import Classifier, batchnorms, build
 from bu_core.published import table_1
 from bu_core.training import fit, predict
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -141,13 +142,16 @@ def test_the_parts_in_words_say_what_the_search_is_worth():
 
     drifts = entry(10, 93, 90.0)
     methods = {
-        "boundary_shrink": {"statistics": drifts, "weights": entry(1, 98, 99.0), "both": entry(0, 97, 100.0)},
-        "random_labels": {"statistics": drifts, "weights": entry(2, 60, None), "both": entry(5, 95, 100.0)},
+        "boundary_shrink": {"weights": entry(1, 98, 99.0), "both": entry(0, 97, 100.0)},
+        "random_labels": {"weights": entry(2, 60, None), "both": entry(5, 95, 100.0)},
     }
+    for found in methods.values():
+        found |= {"statistics": drifts, "shift": entry(3, 80, 97.0)}
     parts = {"original": entry(100, 99), "methods": methods}
     shrink, random, worth = forgetting_figures.parts_in_words(parts).split("\n")
     assert "from 100.00 % to 0.00 %" in shrink and "10.00 % (90 % of it)" in shrink and "1.00 % (99 % of it)" in shrink
     assert "2.00 % (nothing to explain)" in random
+    assert shrink.endswith("no weight moved, 3.00 % (97 % of it).")
     assert "leave 1.00 % of $D_f$ and cost 1.00 points of $D_r$" in worth
     assert "leave 2.00 % and cost 39.00" in worth and worth.endswith("they cost 2.00 and 4.00.")
     del methods["random_labels"]
@@ -170,6 +174,25 @@ def test_what_frozen_statistics_leave_is_said_of_a_methods_own_settings():
     assert forgetting_figures.frozen_in_words(others, metrics) == ""
 
 
+def test_a_shift_that_was_planted_is_found_and_nothing_else_moves(task: UnlearningTask):
+    original, images = task.original, task.split.remain_train.images[:50]
+    before, moved = copy.deepcopy(original), copy.deepcopy(original)
+    for layer in batchnorms(moved):
+        layer.running_mean += torch.randn_like(layer.running_mean) * layer.running_var.sqrt() / 4
+    found = forgetting.shifted(original, moved, images, "fp32")
+    for name, tensor in found.state_dict().items():
+        torch.testing.assert_close(tensor, moved.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+    assert same_state(original, before), "the original is left as it was"
+
+
+def test_a_change_that_shifts_no_channel_is_not_taken_over(task: UnlearningTask):
+    moved = copy.deepcopy(task.original)
+    nn.init.normal_(moved.classifier.weight)  # it comes after every BatchNorm layer
+    found = forgetting.shifted(task.original, moved, task.split.remain_train.images[:50], "fp32")
+    for name, tensor in found.state_dict().items():
+        torch.testing.assert_close(tensor, task.original.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
 # --- in an experiment -----------------------------------------------------------------------------------------------
 
 
@@ -188,7 +211,7 @@ def test_the_parts_are_those_of_the_method_with_other_settings(experiment: Exper
     assert set(found["methods"]) == {"boundary_shrink", "boundary_expanding"}
     own = experiment.metrics()["methods"]
     for name, parts in found["methods"].items():
-        assert list(parts) == ["statistics", "weights", "both"]
+        assert set(parts) == {"statistics", "weights", "shift", "both"}
         assert parts["both"]["accuracy"] == own[name]["accuracy"]
         assert parts["both"]["attack"]["asr"] == own[name]["attack"]["asr"]
         if parts["both"]["explained"] is not None:
