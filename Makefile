@@ -15,7 +15,7 @@ help: ## list the targets
 
 env: $(READY) ## make the Python environment in .venv
 
-book: $(READY) ## run the notebooks on PROFILE (unless told: the recorded ones, and digits) and build the book
+book: $(READY) ## run the notebooks on PROFILE (unless told: cifar10, cifar10-released, lfw, digits) and build the book
 	@$(BIN)/python -m bu_core book $(PROFILE)
 
 pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chromium or Chrome
