@@ -160,12 +160,7 @@ def _expanding_between(evidence: Evidence) -> list[Check]:
         above("Random Labels' D_f", left["random_labels"], "Boundary Expanding's", left["boundary_expanding"]),
     ]
     for where, places in evidence.repetitions:
-        more = interval(
-            [
-                forgetting.left(place, "boundary_expanding") - forgetting.left(place, "boundary_shrink")
-                for place in places
-            ]
-        )
+        more = forgetting.expanding_less_shrink(places)
         whole = "" if more["half_width"] is None else ", the whole 95 % interval above 0"
         checks.append(
             Check(

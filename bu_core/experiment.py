@@ -446,8 +446,10 @@ class Experiment:
 
 def every_run(experiment: Experiment) -> dict[str, Experiment]:
     """The recorded runs by their names, and this one as "this page" where it is none of them: what a page compares."""
-    runs = {name: Experiment(config) for name, config in configs(experiment.config.results_dir).items()}
-    return runs if experiment.record else runs | {"this page": experiment}
+    own = experiment.record.folder.name if experiment.record else "this page"
+    recorded = configs(experiment.config.results_dir).items()
+    runs = {name: experiment if name == own else Experiment(config) for name, config in recorded}
+    return runs | {own: experiment}
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

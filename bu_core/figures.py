@@ -642,6 +642,9 @@ def verdicts(judgements: Sequence[Judgement]) -> Styler:
     return frame.style.set_table_attributes('class="results verdicts"')
 
 
+_SHORT_VERDICTS = {REPRODUCED: "<b>yes</b>", PARTLY: "partly", NOT_REPRODUCED: "<b>no</b>"}
+
+
 def verdicts_by_run(runs: dict[str, Sequence[Judgement]]) -> Styler:
     """A row for each claim, and the verdict of each run, with how many of its checks hold (✓) and do not (✗)."""
 
@@ -654,9 +657,6 @@ def verdicts_by_run(runs: dict[str, Sequence[Judgement]]) -> Styler:
     frame = pd.DataFrame({title: map(in_short, judgements) for title, judgements in runs.items()})
     frame.index = [f"{claim.number}. {_as_html(claim.text)}" for claim in claims]
     return as_table(frame)
-
-
-_SHORT_VERDICTS = {REPRODUCED: "<b>yes</b>", PARTLY: "partly", NOT_REPRODUCED: "<b>no</b>"}
 
 
 def _as_html(text: str) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import pixels
+from .measures import interval
 from .models import Classifier, batchnorms
 from .training import Precision, autocast
 
@@ -28,7 +29,7 @@ CURVES = METHODS[:2]  # the paper's own two, by learning rate and reach
 
 REESTIMATED_ON = (100, 1000, 5000)  # images of D_r that the audit may see
 AUDIT_OF_A_CURVE = 1000
-SHIFTED_ON = 1000  # images of D_r on which the shift of a channel is measured
+SHIFTED_ON = 1000  # images of D_r, at the most, on which the shift of a channel is measured
 CURVE_EPOCHS = 10  # at the most: that many epochs the paper's methods have
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 EPSILONS = (0.03, 0.1, 0.25)  # 0.1 is what the released code states, 0.25 what its images are really moved by
@@ -96,10 +97,12 @@ def shifted(original: Classifier, unlearned: Classifier, images: Tensor, precisi
 
     for network, look in ((unlearned, note), (model, shift)):
         hooks = [layer.register_forward_pre_hook(look) for layer in batchnorms(network)]
-        with autocast(images.device, precision):
-            network(pixels(images))
-        for hook in hooks:
-            hook.remove()
+        try:
+            with autocast(images.device, precision):
+                network(pixels(images))
+        finally:
+            for hook in hooks:
+                hook.remove()
     return model
 
 
@@ -152,6 +155,11 @@ def by_model(places: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
 def left(place: Mapping[str, Any], name: str) -> float:
     """What a method leaves of D_f in one place of `Measurements.elsewhere`, in percent, before the audit."""
     return place["methods"][name]["before"]["accuracy"]["forget_train"]
+
+
+def expanding_less_shrink(places: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """By how many points Boundary Expanding leaves more of D_f than Boundary Shrink: `interval` over these places."""
+    return interval([left(place, "boundary_expanding") - left(place, "boundary_shrink") for place in places])
 
 
 def survivors(curves: Sequence[Mapping[str, Any]], left: float, cost: float) -> list[dict[str, Any]]:

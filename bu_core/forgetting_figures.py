@@ -264,9 +264,7 @@ def _of_classes(places: list[dict[str, Any]]) -> str:
             "the statistics alone explain {mean:.1f} ± {half_width:.1f} % of what Boundary Shrink forgets "
             "({low:.1f} to {high:.1f} %); "
         ).format(**interval(shares), low=min(shares), high=max(shares))
-    more = interval(
-        [forgetting.left(place, "boundary_expanding") - forgetting.left(place, "boundary_shrink") for place in places]
-    )
+    more = forgetting.expanding_less_shrink(places)
     settled = abs(more["mean"]) > more["half_width"]
     return (
         f"**{places[0]['title']}**, over {len(places)} classes: {explained}Boundary Expanding leaves "
