@@ -38,6 +38,7 @@ class Measurements:
             "decision_space": self.decision_space(),
             "neighbours": self.neighbours(),
             "parts": self.parts(),
+            "parts_by_class": self.parts_by_class(),
             "audit": self.audit(),
             "curves": self.curves(),
             "variants": self.variants(),
@@ -274,25 +275,59 @@ class Measurements:
     def parts(self) -> dict[str, Any]:
         """What the statistics and the weights each do (`forgetting.PARTS`): for the methods that fine-tune on D_f.
 
-        `original` and `retrain`: as `_judged` says. `methods.<name>.<part>`: the same, and `explained`, the part's
-        share of what both together take from D_f, in percent. What the statistics do alone does not depend on the
-        method, and is computed with the first. `methods.<name>.shift`: the same of the original, of which no weight
-        moves, and each channel as far as the weights alone move it on average over D_r (`forgetting.shifted`).
+        `original` and `retrain`: as `_judged` says. `methods.<name>.<part>`: as `_taken_apart` says. What the
+        statistics do alone does not depend on the method, and is computed with the first.
         """
         found: dict[str, Any] = {}
         for name in self._dismantled():
             alone = next(iter(found.values()))["statistics"] if found else None
-            parts = {
-                part: dict(alone) if alone and part == "statistics" else self._of(name, **settings)._judged(name)
-                for part, settings in forgetting.PARTS.items()
-            }
-            before, both = (entry["accuracy"]["forget_train"] for entry in (self._judged("original"), parts["both"]))
-            parts["shift"] = self._of(name, **forgetting.PARTS["weights"])._shifted(name)
-            for entry in parts.values():
-                entry["explained"] = forgetting.share_explained(before, entry["accuracy"]["forget_train"], both)
-            found[name] = parts
+            found[name] = self._taken_apart(name, self._audited_on()[-1], alone)
         yardsticks = {name: self._judged(name) for name in ("original", "retrain") if name in self.experiment.names}
         return yardsticks | {"methods": found}
+
+    def parts_by_class(self) -> list[dict[str, Any]]:
+        """`parts` of Boundary Shrink for every class: this experiment's, and each in `config.elsewhere` with which
+        nothing else changes. Empty without Boundary Shrink, and where there is no other class.
+
+        Each: `forget_class`, its name; `original`, as `_judged` says; `parts`, as `_taken_apart` says.
+        """
+        name, config = "boundary_shrink", self.experiment.config
+        others = [change for change in config.elsewhere if set(change) == {"forget_class"}]
+        found = []
+        for change in ({}, *others) if name in config.methods and others else ():
+            there = Measurements(self.experiment.elsewhere([name], **change))
+            forget_class = there.experiment.config.forget_class
+            found.append(
+                {
+                    "forget_class": self.experiment.dataset.classes[forget_class],
+                    "original": there._judged("original"),
+                    "parts": there._taken_apart(name, self._most_audited(forget_class)),
+                }
+            )
+        return found
+
+    def _taken_apart(
+        self, name: str, images: int, statistics_alone: dict[str, Any] | None = None
+    ) -> dict[str, dict[str, Any]]:
+        """What each part of a method does: those of `forgetting.PARTS`, of which one may be known, and the `shift`:
+
+        the original, of which no weight moves, and each channel as far as the weights alone move it on average over
+        D_r (`forgetting.shifted`). Each: as `_judged` says, and `explained`, the part's share of what both together
+        take from D_f, in percent. Where weights move also `audited`: what is recognised of D_f, in percent, after the
+        statistics were estimated anew on so many `images`; where none moves, that gives back the original, audited.
+        """
+        there = {part: self._of(name, **settings) for part, settings in forgetting.PARTS.items()}
+        parts = {
+            part: dict(statistics_alone) if statistics_alone and part == "statistics" else found._judged(name)
+            for part, found in there.items()
+        }
+        parts["shift"] = there["weights"]._shifted(name)
+        before, both = (entry["accuracy"]["forget_train"] for entry in (self._judged("original"), parts["both"]))
+        for entry in parts.values():
+            entry["explained"] = forgetting.share_explained(before, entry["accuracy"]["forget_train"], both)
+        parts["weights"]["audited"] = there["weights"]._comes_back(name, images)["forget_train"]
+        parts["both"]["audited"] = there["both"]._judged(name, images)["accuracy"]["forget_train"]
+        return parts
 
     def audit(self) -> dict[str, Any]:
         """Does the class come back, once BatchNorm's statistics are estimated anew on remaining images?
@@ -380,8 +415,6 @@ class Measurements:
         that keeps none; and `methods.<name>`, with `before` and `after` the audit on the most images, for another class
         the paper's own two methods, else those of `parts`. What stands for a model is as `_judged` says.
         """
-        said = self.experiment.outputs("original")  # not of each change: a record would keep the outputs of every class
-        labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
         found = []
         for change in ({}, *self.experiment.config.elsewhere):
             asked = forgetting.CURVES if "forget_class" in change else forgetting.METHODS
@@ -392,8 +425,7 @@ class Measurements:
             recipe = f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
             recipe += f", seed {config.seed}" if "seed" in change else ""
             recipe += f", {config.precision}" if "precision" in change else ""
-            remaining = int((labels != config.forget_class).sum())
-            short = there._in_short(methods, min(remaining, max(forgetting.REESTIMATED_ON)))
+            short = there._in_short(methods, self._most_audited(config.forget_class))
             found.append({"title": config.model + width + recipe, "changed": list(change), **short})
         return found
 
@@ -465,6 +497,15 @@ class Measurements:
         """Numbers of images that the audit sees; of a small D_r, all."""
         remaining = len(self.experiment.outputs("original")["remain_train"].labels)
         return sorted({min(count, remaining) for count in forgetting.REESTIMATED_ON})
+
+    def _most_audited(self, forget_class: int) -> int:
+        """The most images that the audit sees where another class of this data set is forgotten.
+
+        Asked of this experiment and not of that one, since a record would keep the outputs for every class.
+        """
+        said = self.experiment.outputs("original")
+        labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
+        return min(int((labels != forget_class).sum()), max(forgetting.REESTIMATED_ON))
 
     def _judged(self, name: str, images: int = 0) -> dict[str, Any]:
         """`accuracy` on the four sets in percent, the `attack`'s summary, the mean `entropy` of D_f in nats, and the

@@ -224,6 +224,42 @@ def test_the_parts_are_those_of_the_method_with_other_settings(experiment: Exper
     assert one == other, "where no weight moves, the method does not matter"
 
 
+def test_the_parts_that_move_weights_are_audited_on_the_most_images(experiment: Experiment):
+    parts, forgotten = Measurements(experiment).parts()["methods"]["boundary_shrink"], experiment.split.forget_train
+    for part, batchnorm in (("weights", "frozen"), ("both", "train")):
+        model = experiment.changed("boundary_shrink", batchnorm=batchnorm).model("boundary_shrink")
+        audited = forgetting.reestimated(model, experiment.split.remain_train.images, experiment.precision)
+        right = (predict(audited, forgotten.images, "fp32").argmax(1) == forgotten.labels).float().mean()
+        assert parts[part]["audited"] == pytest.approx(100 * right.item(), abs=1), "another order sums otherwise"
+    assert "audited" not in parts["statistics"] and "audited" not in parts["shift"]
+
+
+def test_the_parts_by_class_are_those_of_an_experiment_with_that_class(experiment: Experiment):
+    own, other = Measurements(experiment).parts_by_class()
+    assert own["forget_class"] == "4" and own["parts"] == Measurements(experiment).parts()["methods"]["boundary_shrink"]
+    there = Experiment(Config.from_mapping(experiment.config.as_dict() | {"elsewhere": [], "forget_class": 7}))
+    assert other["forget_class"] == "7"
+    assert other["parts"] == Measurements(there).parts()["methods"]["boundary_shrink"]
+    assert other["original"]["accuracy"] == there.metrics()["methods"]["original"]["accuracy"]
+    assert Measurements(there).parts_by_class() == []
+
+
+def test_the_table_of_parts_by_class_holds_what_was_planted():
+    def place(left: float, explained: float | None) -> dict:
+        entry = {"accuracy": {"forget_train": left, "remain_test": 70 + left}, "explained": explained}
+        original = {"accuracy": {"forget_train": 100, "remain_test": 90}}
+        moved = entry | {"audited": 100 - left}
+        return {"original": original, "parts": {"statistics": entry, "weights": moved, "shift": entry, "both": moved}}
+
+    table = forgetting_figures.parts_by_class_table([place(10, 90), place(20, 80)]).data
+    assert list(table.index) == ["statistics alone", "weights alone", "their shift alone", "both, as released"]
+    weights = "15.00 ± 63.53", "10.00 to 20.00", "5.00 ± 63.53", "85.00 ± 63.53", "<b>85.00 ± 63.53</b>"
+    assert tuple(table.loc["weights alone"]) == weights
+    assert tuple(table.loc["their shift alone"]) == (*weights[:-1], "–")
+    table = forgetting_figures.parts_by_class_table([place(10, 90), place(100, None)]).data
+    assert set(table["forgetting explained, %"]) == {"–"}, "where one class has nothing to explain"
+
+
 def test_the_audit_has_every_model_and_no_more_images_than_there_are(experiment: Experiment):
     found = Measurements(experiment).audit()
     assert found["images"] == [100, 1000, len(experiment.split.remain_train)]
