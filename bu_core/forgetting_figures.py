@@ -76,10 +76,6 @@ def parts_in_words(parts: dict[str, Any]) -> str:
 
 def parts_by_class_table(classes: Sequence[dict[str, Any]]) -> Styler:
     """What each part of Boundary Shrink leaves of D_f, costs and explains: means over classes with 95 % intervals."""
-
-    def mean(values: Sequence[float]) -> str:
-        return "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
-
     rows = {}
     for part, title in _PART_TITLES.items():
         found = [place["parts"][part] for place in classes]
@@ -90,17 +86,22 @@ def parts_by_class_table(classes: Sequence[dict[str, Any]]) -> Styler:
         ]
         explained = [entry["explained"] for entry in found]
         rows[title] = {
-            f"left of {set_title('forget_train')}, %": mean(left),
+            f"left of {set_title('forget_train')}, %": _mean(left),
             "lowest to highest": f"{min(left):.2f} to {max(left):.2f}",
-            f"points lost on {set_title('remain_test')}": mean(lost),
-            "forgetting explained, %": "–" if None in explained else mean(explained),
+            f"points lost on {set_title('remain_test')}": _mean(lost),
+            "forgetting explained, %": "–" if None in explained else _mean(explained),
             f"{set_title('forget_train')} audited, %": (
-                f"<b>{mean([entry['audited'] for entry in found])}</b>" if "audited" in found[0] else "–"
+                f"<b>{_mean([entry['audited'] for entry in found])}</b>" if "audited" in found[0] else "–"
             ),
         }
     frame = pd.DataFrame.from_dict(rows, orient="index")
     frame.index.name = "Boundary Shrink"
     return as_table(frame)
+
+
+def _mean(values: Sequence[float]) -> str:
+    """The mean over several classes, with its 95 % interval."""
+    return "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
 
 
 def _judged_row(entry: dict[str, Any]) -> dict[str, str]:
@@ -217,10 +218,7 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
         rows[first["title"], first["forget_class"]] = _in_cells(found[0])
         if len(found) > 1:
             rows[first["title"], f"mean of {len(found)} classes"] = {
-                title: " /<br>".join(
-                    "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
-                    for values in zip(*(row[title] for row in found), strict=True)
-                )
+                title: " /<br>".join(map(_mean, zip(*(row[title] for row in found), strict=True)))
                 for title in found[0]
                 if all(title in row for row in found)
             }

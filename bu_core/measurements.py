@@ -495,13 +495,13 @@ class Measurements:
 
     def _audited_on(self) -> list[int]:
         """Numbers of images that the audit sees; of a small D_r, all."""
-        remaining = len(self.experiment.outputs("original")["remain_train"].labels)
-        return sorted({min(count, remaining) for count in forgetting.REESTIMATED_ON})
+        most = self._most_audited(self.experiment.config.forget_class)
+        return sorted({min(count, most) for count in forgetting.REESTIMATED_ON})
 
     def _most_audited(self, forget_class: int) -> int:
-        """The most images that the audit sees where another class of this data set is forgotten.
+        """The most images that the audit sees where this or another class of this data set is forgotten.
 
-        Asked of this experiment and not of that one, since a record would keep the outputs for every class.
+        Of another class, too, it is asked of this experiment: a record would keep the outputs for every class.
         """
         said = self.experiment.outputs("original")
         labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
