@@ -34,10 +34,8 @@ def parts_table(parts: dict[str, Any]) -> Styler:
     rows = {(METHOD_TITLES[name], "–"): _judged_row(parts[name]) for name in ("original", "retrain") if name in parts}
     for name, found in parts["methods"].items():
         for part, title in _PART_TITLES.items():
-            rows[METHOD_TITLES[name], title] = _judged_row(found[part]) | {
-                "forgetting explained, %": number(found[part]["explained"], digits=0),
-                f"{set_title('forget_train')} audited, %": f"<b>{number(found[part].get('audited'))}</b>",
-            }
+            explained = number(found[part]["explained"], digits=0)
+            rows[METHOD_TITLES[name], title] = _judged_row(found[part]) | {"forgetting explained, %": explained}
     frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "what may move"])
     return as_table(frame)
@@ -57,10 +55,11 @@ def parts_in_words(parts: dict[str, Any]) -> str:
 
     methods = parts["methods"]
     lines = [
-        f"**{METHOD_TITLES[name]}** takes $D_f$ from {left(parts['original'])} to {left(found['both'])}. The "
-        f"statistics alone reach {left(found['statistics'])} ({explained(found['statistics'])}), the weights alone "
-        f"{left(found['weights'])} ({explained(found['weights'])}), and the original with its channels shifted alike, "
-        f"but with no weight moved, {left(found['shift'])} ({explained(found['shift'])})."
+        f"**{METHOD_TITLES[name]}** takes $D_f$ from {left(parts['original'])} to {left(found['both'])}; audited, it "
+        f"recognises {found['both']['audited']:.2f} %, and where weights alone moved {found['weights']['audited']:.2f} "
+        f"%. The statistics alone reach {left(found['statistics'])} ({explained(found['statistics'])}), the weights "
+        f"alone {left(found['weights'])} ({explained(found['weights'])}), and the original with its channels shifted "
+        f"alike, but with no weight moved, {left(found['shift'])} ({explained(found['shift'])})."
         for name, found in methods.items()
     ]
     if {"boundary_shrink", "random_labels"} <= set(methods):

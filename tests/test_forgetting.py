@@ -147,9 +147,11 @@ def test_the_parts_in_words_say_what_the_search_is_worth():
     }
     for found in methods.values():
         found |= {"statistics": drifts, "shift": entry(3, 80, 97.0)}
+        found["weights"]["audited"], found["both"]["audited"] = 88.0, 77.0
     parts = {"original": entry(100, 99), "methods": methods}
     shrink, random, worth = forgetting_figures.parts_in_words(parts).split("\n")
     assert "from 100.00 % to 0.00 %" in shrink and "10.00 % (90 % of it)" in shrink and "1.00 % (99 % of it)" in shrink
+    assert "audited, it recognises 77.00 %, and where weights alone moved 88.00 %." in shrink
     assert "2.00 % (nothing to explain)" in random
     assert shrink.endswith("no weight moved, 3.00 % (97 % of it).")
     assert "leave 1.00 % of $D_f$ and cost 1.00 points of $D_r$" in worth
