@@ -73,16 +73,19 @@ class Evidence:
 
     @property
     def repetitions(self) -> list[tuple[str, list[Mapping[str, Any]]]]:
-        """What `Measurements.elsewhere` has of this model on several classes, and of this model trained otherwise.
+        """What `Measurements.elsewhere` has of this model on several classes and seeds, and trained otherwise.
 
         Each: which that is, in words, and its places.
         """
         found = []
         for places in forgetting.by_model(self._measured.get("elsewhere", ())):
-            first, several = places[0], len(places) > 1
-            if set(first["changed"]) <= {"epochs", "lr", "forget_class"} and (first["changed"] or several):
+            first, repeated = places[0], forgetting.repeated(places)
+            if set(first["changed"]) <= {"epochs", "lr", "forget_class", "seed"}:
                 trained = [f"as {first['title']}"] if first["changed"] else []
-                found.append((", ".join(trained + several * [f"over {len(places)} classes"]), places))
+                for unit, alike in repeated.items():
+                    found.append((", ".join([*trained, f"over {len(alike)} {unit}"]), alike))
+                if trained and not repeated:
+                    found.append((trained[0], places))
         return found
 
     def measured(self, name: str) -> Mapping[str, Any]:
@@ -463,7 +466,7 @@ CLAIMS = {
 def judged(numbers: Sequence[int], metrics: Mapping[str, Any], **measured: Mapping[str, Any]) -> list[Judgement]:
     """The verdicts on some claims; `measured`: timing, attention, decision_space, neighbours, elsewhere, where needed.
 
-    Claims 1 and 2 are judged on every class and every training of the model in `elsewhere`; without it, on its own.
+    Claims 1 and 2 are judged on every class, seed and training of the model in `elsewhere`; without it, on its own.
     """
     evidence = Evidence(metrics, **measured)
     return [judge(CLAIMS[number], evidence) for number in numbers]

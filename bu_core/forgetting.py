@@ -142,7 +142,7 @@ def share_explained(before: float, part: float, both: float) -> float | None:
 
 
 def by_model(places: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
-    """The places of `Measurements.elsewhere`, those of one model together: they differ in the forgotten class alone.
+    """The places of `Measurements.elsewhere`, those of one model together: they differ in class or seed alone.
 
     Models come in the order of their first place, so the experiment's own is the first.
     """
@@ -150,6 +150,24 @@ def by_model(places: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     for place in places:
         models.setdefault(place["title"], []).append(place)
     return list(models.values())
+
+
+def repeated(places: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """What the places of one model repeat: the first with those that differ from it in class alone, or in seed alone.
+
+    By `classes` and `seeds`; what was not repeated is left out. Two classes share an original, two seeds do not.
+    """
+    first = places[0]
+    found = {
+        unit: [place for place in places if place[same] == first[same]]
+        for unit, same in {"classes": "seed", "seeds": "forget_class"}.items()
+    }
+    return {unit: alike for unit, alike in found.items() if len(alike) > 1}
+
+
+def seed_in_words(place: Mapping[str, Any]) -> str:
+    """`, seed 1` for a place of `Measurements.elsewhere` that has another seed than the experiment, else nothing."""
+    return f", seed {place['seed']}" if "seed" in place["changed"] else ""
 
 
 def left(place: Mapping[str, Any], name: str) -> float:

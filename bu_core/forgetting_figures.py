@@ -73,15 +73,15 @@ def parts_in_words(parts: dict[str, Any]) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def parts_by_class_table(classes: Sequence[dict[str, Any]]) -> Styler:
-    """What each part of Boundary Shrink leaves of D_f, costs and explains: means over classes with 95 % intervals."""
+def parts_over_table(places: Sequence[dict[str, Any]]) -> Styler:
+    """What each part of Boundary Shrink leaves of D_f, costs and explains: means over places with 95 % intervals."""
     rows = {}
     for part, title in _PART_TITLES.items():
-        found = [place["parts"][part] for place in classes]
+        found = [place["parts"][part] for place in places]
         left = [entry["accuracy"]["forget_train"] for entry in found]
         lost = [
             place["original"]["accuracy"]["remain_test"] - entry["accuracy"]["remain_test"]
-            for place, entry in zip(classes, found, strict=True)
+            for place, entry in zip(places, found, strict=True)
         ]
         explained = [entry["explained"] for entry in found]
         rows[title] = {
@@ -99,7 +99,7 @@ def parts_by_class_table(classes: Sequence[dict[str, Any]]) -> Styler:
 
 
 def _mean(values: Sequence[float]) -> str:
-    """The mean over several classes, with its 95 % interval."""
+    """The mean over several classes or seeds, with its 95 % interval."""
     return "{mean:.2f} ± {half_width:.2f}".format(**interval(values))
 
 
@@ -206,17 +206,16 @@ def variants_table(variants: dict[str, dict[str, Any]]) -> Styler:
 
 
 def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
-    """What is left of D_f / kept of D_rt on each model: for its first class, and on average where it has several.
+    """What is left of D_f / kept of D_rt on each model: in its first place, and on average over classes and seeds.
 
     What the statistics explain is their share of Boundary Shrink's forgetting.
     """
     rows = {}
-    for places_of_one in forgetting.by_model(places):
-        found = [_left_and_kept(place) for place in places_of_one]
-        first = places_of_one[0]
-        rows[first["title"], first["forget_class"]] = _in_cells(found[0])
-        if len(found) > 1:
-            rows[first["title"], f"mean of {len(found)} classes"] = {
+    for of_one in forgetting.by_model(places):
+        rows[_row(of_one[0])] = _in_cells(_left_and_kept(of_one[0]))
+        for unit, alike in forgetting.repeated(of_one).items():
+            found = [_left_and_kept(place) for place in alike]
+            rows[of_one[0]["title"], f"mean of {len(found)} {unit}"] = {
                 title: " /<br>".join(map(_mean, zip(*(row[title] for row in found), strict=True)))
                 for title in found[0]
                 if all(title in row for row in found)
@@ -224,15 +223,19 @@ def elsewhere_table(places: Sequence[dict[str, Any]]) -> Styler:
     return _places_table(rows)
 
 
-def classes_table(places: Sequence[dict[str, Any]]) -> Styler | None:
-    """The same for each class of the models that have several; None where none has."""
+def each_place_table(places: Sequence[dict[str, Any]]) -> Styler | None:
+    """The same for each class and each seed of the models that have several; None where none has."""
     rows = {
-        (place["title"], place["forget_class"]): _in_cells(_left_and_kept(place))
+        _row(place): _in_cells(_left_and_kept(place))
         for of_one in forgetting.by_model(places)
         if len(of_one) > 1
         for place in of_one
     }
     return _places_table(rows) if rows else None
+
+
+def _row(place: dict[str, Any]) -> tuple[str, str]:
+    return place["title"], place["forget_class"] + forgetting.seed_in_words(place)
 
 
 def _left_and_kept(place: dict[str, Any]) -> dict[str, list[float]]:
@@ -261,7 +264,8 @@ def _places_table(rows: dict[tuple[str, str], dict[str, str]]) -> Styler:
 
 
 def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> str:
-    """What `elsewhere_table` says of each model, and how well the same model fits when it is trained again, as a list.
+    """What `elsewhere_table` says of each model, what the audit finds where a model has several classes or seeds, and
+    how well the same model fits when it is trained again, as a list.
 
     Places where Boundary Shrink or Boundary Expanding was not run are left out.
     """
@@ -273,18 +277,27 @@ def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]
         return sum(place["original"]["accuracy"][part] * sizes[part] for part in parts) / sum(sizes.values())
 
     places = [place for place in places if {"boundary_shrink", "boundary_expanding"} <= set(place["methods"])]
-    lines = [_of_classes(own) if len(own) > 1 else _of_one_class(*own) for own in forgetting.by_model(places)]
-    if twins := [place for place in places[1:] if set(place["changed"]) <= {"seed", "precision"}]:
-        others = ", ".join(f"{recognised(place):.2f} % as *{place['title']}*" for place in twins)
+    models, lines = forgetting.by_model(places), []
+    for of_one in models:
+        repeated = forgetting.repeated(of_one)
+        lines += [_of_several(alike, unit) for unit, alike in repeated.items()] or [_of_one_place(of_one[0])]
+    again = [
+        f"{recognised(place):.2f} % as *{place['title']}{forgetting.seed_in_words(place)}*"
+        for place in places
+        if "precision" in place["changed"] and set(place["changed"]) <= {"seed", "precision"}
+    ]
+    if seeds := models and forgetting.repeated(models[0]).get("seeds"):
+        again.insert(0, f"{_mean([recognised(place) for place in seeds])} % over {len(seeds)} seeds")
+    if again:
         lines.append(
             f"**Trained again:** of all test images the original recognises {recognised(places[0]):.2f} % "
-            f"(seed {metrics['config']['seed']}, {metrics['environment']['precision']}), and {others}."
+            f"(seed {metrics['config']['seed']}, {metrics['environment']['precision']}), {', '.join(again)}."
         )
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _of_classes(places: list[dict[str, Any]]) -> str:
-    """What the places of one model say together."""
+def _of_several(places: list[dict[str, Any]], unit: str) -> str:
+    """What the classes or the seeds of one model say together."""
     shares = [share for share in map(_share_of_shrink, places) if share is not None]
     explained = ""
     if len(shares) == len(places):
@@ -294,23 +307,31 @@ def _of_classes(places: list[dict[str, Any]]) -> str:
         ).format(**interval(shares), low=min(shares), high=max(shares))
     more = forgetting.expanding_less_shrink(places)
     settled = abs(more["mean"]) > more["half_width"]
+    audited = ""
+    if places[0]["statistics"]:
+        shrink, expanding = (
+            _mean([place["methods"][name]["after"]["accuracy"]["forget_train"] for place in places])
+            for name in ("boundary_shrink", "boundary_expanding")
+        )
+        audited = f" Audited, Shrink's models recognise {shrink} % of $D_f$, Expanding's {expanding} %."
     return (
-        f"**{places[0]['title']}**, over {len(places)} classes: {explained}Boundary Expanding leaves "
+        f"**{places[0]['title']}**, over {len(places)} {unit}: {explained}Boundary Expanding leaves "
         f"{more['mean']:+.2f} ± {more['half_width']:.2f} points more of $D_f$ than Boundary Shrink, so which "
-        f"of the two forgets more is {'' if settled else 'not '}settled."
+        f"of the two forgets more is {'' if settled else 'not '}settled.{audited}"
     )
 
 
-def _of_one_class(place: dict[str, Any]) -> str:
+def _of_one_place(place: dict[str, Any]) -> str:
+    title = f"**{place['title']}{forgetting.seed_in_words(place)}**"
     if (share := _share_of_shrink(place)) is not None:
-        return f"**{place['title']}**: the statistics alone explain {share:.1f} % of what Boundary Shrink forgets."
+        return f"{title}: the statistics alone explain {share:.1f} % of what Boundary Shrink forgets."
     start = place["original"]["accuracy"]["remain_test"]
     said = "; ".join(
         f"{METHOD_TITLES[name]} leaves {forgetting.left(place, name):.2f} % of $D_f$ and costs "
         f"{start - place['methods'][name]['before']['accuracy']['remain_test']:.2f} points of $D_{{rt}}$"
         for name in ("boundary_shrink", "boundary_expanding")
     )
-    return f"**{place['title']}**, where only weights can forget: {said}."
+    return f"{title}, where only weights can forget: {said}."
 
 
 def trainings_table(places: Sequence[dict[str, Any]], metrics: dict[str, Any]) -> Styler | None:

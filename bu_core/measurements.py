@@ -38,7 +38,7 @@ class Measurements:
             "decision_space": self.decision_space(),
             "neighbours": self.neighbours(),
             "parts": self.parts(),
-            "parts_by_class": self.parts_by_class(),
+            "parts_repeated": self.parts_repeated(),
             "audit": self.audit(),
             "curves": self.curves(),
             "variants": self.variants(),
@@ -285,14 +285,14 @@ class Measurements:
         yardsticks = {name: self._judged(name) for name in ("original", "retrain") if name in self.experiment.names}
         return yardsticks | {"methods": found}
 
-    def parts_by_class(self) -> list[dict[str, Any]]:
-        """`parts` of Boundary Shrink for every class: this experiment's, and each in `config.elsewhere` with which
-        nothing else changes. Empty without Boundary Shrink, and where there is no other class.
+    def parts_repeated(self) -> list[dict[str, Any]]:
+        """`parts` of Boundary Shrink again: of this experiment, and for each class and each seed in `config.elsewhere`
+        with which nothing else changes. Empty without Boundary Shrink, and where there is no other class or seed.
 
-        Each: `forget_class`, its name; `original`, as `_judged` says; `parts`, as `_taken_apart` says.
+        Each: `forget_class`, its name; `seed`; `original`, as `_judged` says; `parts`, as `_taken_apart` says.
         """
         name, config = "boundary_shrink", self.experiment.config
-        others = [change for change in config.elsewhere if set(change) == {"forget_class"}]
+        others = [change for change in config.elsewhere if set(change) in ({"forget_class"}, {"seed"})]
         found = []
         for change in ({}, *others) if name in config.methods and others else ():
             there = Measurements(self.experiment.elsewhere([name], **change))
@@ -300,6 +300,7 @@ class Measurements:
             found.append(
                 {
                     "forget_class": self.experiment.dataset.classes[forget_class],
+                    "seed": there.experiment.config.seed,
                     "original": there._judged("original"),
                     "parts": there._taken_apart(name, self._most_audited(forget_class)),
                 }
@@ -410,7 +411,7 @@ class Measurements:
     def elsewhere(self) -> list[dict[str, Any]]:
         """`parts` and `audit` in short: of this experiment, and then of each change in `config.elsewhere`.
 
-        Each: `title`, the model, its width, and what its training has of its own; `forget_class`, its name;
+        Each: `title`, the model, its width, and what its training has of its own; `forget_class`, its name; `seed`;
         `changed`, what differs from this experiment; `original`; `statistics`, what they do alone, None for a model
         that keeps none; and `methods.<name>`, with `before` and `after` the audit on the most images, for another class
         the paper's own two methods, else those of `parts`. What stands for a model is as `_judged` says.
@@ -423,7 +424,6 @@ class Measurements:
             config = there.experiment.config
             width = "" if config.model in models.ONE_WIDTH else f", width {config.width:g}"
             recipe = f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
-            recipe += f", seed {config.seed}" if "seed" in change else ""
             recipe += f", {config.precision}" if "precision" in change else ""
             short = there._in_short(methods, self._most_audited(config.forget_class))
             found.append({"title": config.model + width + recipe, "changed": list(change), **short})
@@ -439,6 +439,7 @@ class Measurements:
             alone = self._of(methods[0], **forgetting.PARTS["statistics"])._judged(methods[0])
         return {
             "forget_class": dataset.classes[config.forget_class],
+            "seed": config.seed,
             "original": self._judged("original"),
             "statistics": alone,
             "methods": {
@@ -450,7 +451,7 @@ class Measurements:
 
     def recognised(self) -> list[dict[str, Any]]:
         """What is recognised of D_f, in percent: of the model and of each other in `elsewhere`, and on average over the
-        classes of one, where there are several.
+        classes and over the seeds of one, where there are several.
 
         Each: `model`, its title; `original`; what the `statistics` alone leave, None for a model that has none;
         `methods.<name>`, with `before` the audit and `after` it, on the most images.
@@ -477,10 +478,11 @@ class Measurements:
             }
 
         found = []
-        for first, *others in forgetting.by_model(self.elsewhere()):
-            found.append(entry(first["title"], [first]))
-            if others:
-                found.append(entry(f"{first['title']}, mean of {1 + len(others)} classes", [first, *others]))
+        for places in forgetting.by_model(self.elsewhere()):
+            title = places[0]["title"] + forgetting.seed_in_words(places[0])
+            found.append(entry(title, places[:1]))
+            for unit, alike in forgetting.repeated(places).items():
+                found.append(entry(f"{title}, mean of {len(alike)} {unit}", alike))
         for name, audited in self.audit()["models"].items():
             if name != "original":
                 found[0]["methods"][name] = {"before": left(audited["before"]), "after": left(audited["after"][-1])}

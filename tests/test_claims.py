@@ -75,9 +75,11 @@ def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[
 def of_a_class(own: dict[str, Any], **left: float) -> dict[str, Any]:
     """A place of `Measurements.elsewhere` that leaves this much of D_f; the rest is as in `own`."""
     methods = {name: {"before": {"accuracy": own[name]["accuracy"] | {"forget_train": left[name]}}} for name in left}
-    return {"title": "own", "changed": [], "original": own["original"], "methods": methods}
+    place = {"title": "own", "changed": [], "forget_class": "deer", "seed": 0}
+    return place | {"original": own["original"], "methods": methods}
 
 
+@pytest.mark.parametrize(("differs", "unit"), [("forget_class", "classes"), ("seed", "seeds")])
 @pytest.mark.parametrize(
     ("shrink", "expanding", "verdicts", "measured"),
     [
@@ -86,20 +88,21 @@ def of_a_class(own: dict[str, Any], **left: float) -> dict[str, Any]:
         ((11, 13, 9), (12, 14, 10), [PARTLY, REPRODUCED], "+1.00 ± 0.00 points"),
     ],
 )
-def test_claims_one_and_two_are_judged_on_all_classes(
-    as_published: dict[str, Any], shrink: tuple, expanding: tuple, verdicts: list[str], measured: str
-):
+def test_claims_one_and_two_are_judged_on_all_classes_and_on_all_seeds(
+    as_published: dict[str, Any], shrink: tuple, expanding: tuple, verdicts: list[str], measured: str, differs: str,
+    unit: str,
+):  # fmt: skip
     own = as_published["methods"]
     places = [
-        of_a_class(own, boundary_shrink=first, boundary_expanding=second)
-        for first, second in zip(shrink, expanding, strict=True)
+        of_a_class(own, boundary_shrink=first, boundary_expanding=second) | {differs: number}
+        for number, (first, second) in enumerate(zip(shrink, expanding, strict=True))
     ]
     places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"title": "wide", "changed": ["width"]})
     found = judged([1, 2], as_published, elsewhere=places)
     assert [judgement.verdict for judgement in found] == verdicts
     assert found[1].checks[-1].measured == measured
     assert found[0].checks[-1].measured == "0.73 ± 0.00 points"
-    assert all(check.rule.startswith("over 3 classes: ") for check in (*found[0].checks[2:], *found[1].checks[2:]))
+    assert all(check.rule.startswith(f"over 3 {unit}: ") for check in (*found[0].checks[2:], *found[1].checks[2:]))
 
 
 def test_claims_one_and_two_are_judged_on_another_training(as_published: dict[str, Any]):

@@ -203,7 +203,7 @@ def test_a_change_that_shifts_no_channel_is_not_taken_over(task: UnlearningTask)
 
 
 ELSEWHERE = [{"model": "allcnn_groupnorm"}, {"width": 0.2, "epochs": 3, "lr": 0.05}, {"forget_class": 7}]
-ELSEWHERE += [{"seed": 1, "precision": "bf16"}]
+ELSEWHERE += [{"seed": 1, "precision": "bf16"}, {"seed": 1}]
 
 
 @pytest.fixture(scope="module")
@@ -236,29 +236,30 @@ def test_the_parts_that_move_weights_are_audited_on_the_most_images(experiment: 
     assert "audited" not in parts["statistics"] and "audited" not in parts["shift"]
 
 
-def test_the_parts_by_class_are_those_of_an_experiment_with_that_class(experiment: Experiment):
-    own, other = Measurements(experiment).parts_by_class()
-    assert own["forget_class"] == "4" and own["parts"] == Measurements(experiment).parts()["methods"]["boundary_shrink"]
-    there = Experiment(Config.from_mapping(experiment.config.as_dict() | {"elsewhere": [], "forget_class": 7}))
-    assert other["forget_class"] == "7"
-    assert other["parts"] == Measurements(there).parts()["methods"]["boundary_shrink"]
-    assert other["original"]["accuracy"] == there.metrics()["methods"]["original"]["accuracy"]
-    assert Measurements(there).parts_by_class() == []
+def test_the_parts_repeated_are_those_of_an_experiment_with_that_class_or_seed(experiment: Experiment):
+    own, *others = Measurements(experiment).parts_repeated()
+    assert own["parts"] == Measurements(experiment).parts()["methods"]["boundary_shrink"]
+    assert [(place["forget_class"], place["seed"]) for place in (own, *others)] == [("4", 0), ("7", 0), ("4", 1)]
+    for place, change in zip(others, ({"forget_class": 7}, {"seed": 1}), strict=True):
+        there = Experiment(Config.from_mapping(experiment.config.as_dict() | {"elsewhere": []} | change))
+        assert place["parts"] == Measurements(there).parts()["methods"]["boundary_shrink"]
+        assert place["original"]["accuracy"] == there.metrics()["methods"]["original"]["accuracy"]
+        assert Measurements(there).parts_repeated() == []
 
 
-def test_the_table_of_parts_by_class_holds_what_was_planted():
+def test_the_table_of_parts_over_places_holds_what_was_planted():
     def place(left: float, explained: float | None) -> dict:
         entry = {"accuracy": {"forget_train": left, "remain_test": 70 + left}, "explained": explained}
         original = {"accuracy": {"forget_train": 100, "remain_test": 90}}
         moved = entry | {"audited": 100 - left}
         return {"original": original, "parts": {"statistics": entry, "weights": moved, "shift": entry, "both": moved}}
 
-    table = forgetting_figures.parts_by_class_table([place(10, 90), place(20, 80)]).data
+    table = forgetting_figures.parts_over_table([place(10, 90), place(20, 80)]).data
     assert list(table.index) == ["statistics alone", "weights alone", "their shift alone", "both, as released"]
     weights = "15.00 ± 63.53", "10.00 to 20.00", "5.00 ± 63.53", "85.00 ± 63.53", "<b>85.00 ± 63.53</b>"
     assert tuple(table.loc["weights alone"]) == weights
     assert tuple(table.loc["their shift alone"]) == (*weights[:-1], "–")
-    table = forgetting_figures.parts_by_class_table([place(10, 90), place(100, None)]).data
+    table = forgetting_figures.parts_over_table([place(10, 90), place(100, None)]).data
     assert set(table["forgetting explained, %"]) == {"–"}, "where one class has nothing to explain"
 
 
@@ -288,7 +289,7 @@ def test_a_curve_starts_at_the_original_and_ends_at_the_model(experiment: Experi
 def test_elsewhere_begins_with_the_experiment_itself(experiment: Experiment):
     measurements = Measurements(experiment)
     own, parts, audit = measurements.elsewhere()[0], measurements.parts(), measurements.audit()["models"]
-    assert (own["changed"], own["title"], own["forget_class"]) == ([], "allcnn, width 0.1", "4")
+    assert (own["changed"], own["title"], own["forget_class"], own["seed"]) == ([], "allcnn, width 0.1", "4", 0)
     assert own["statistics"]["accuracy"] == parts["methods"]["boundary_shrink"]["statistics"]["accuracy"]
     for name in ("boundary_shrink", "boundary_expanding"):
         assert own["methods"][name] == {"before": audit[name]["before"], "after": audit[name]["after"][-1]}
@@ -312,15 +313,18 @@ def test_elsewhere_is_what_an_experiment_there_finds(experiment: Experiment, num
         assert found["statistics"]["accuracy"]["forget_train"] == measures.accuracy(alone["forget_train"])
 
 
-def test_what_is_recognised_has_a_mean_over_classes(experiment: Experiment):
-    own, mean, *others = Measurements(experiment).recognised()
+def test_what_is_recognised_has_a_mean_over_classes_and_one_over_seeds(experiment: Experiment):
+    own, *means_and_others = Measurements(experiment).recognised()
+    means, others = means_and_others[:2], means_and_others[2:]
     assert [entry["model"] for entry in others] == [
-        "allcnn_groupnorm, width 0.1", "allcnn, width 0.2, 3 epochs at lr 0.05", f"{own['model']}, seed 1, bf16",
+        "allcnn_groupnorm, width 0.1", "allcnn, width 0.2, 3 epochs at lr 0.05", f"{own['model']}, bf16, seed 1",
     ]  # fmt: skip
-    assert mean["model"] == f"{own['model']}, mean of 2 classes"
-    assert "retrain" in own["methods"] and "retrain" not in mean["methods"]
-    of_one = Measurements(experiment).elsewhere()[3]["methods"]["boundary_shrink"]["before"]["accuracy"]["forget_train"]
-    assert 2 * mean["methods"]["boundary_shrink"]["before"] == own["methods"]["boundary_shrink"]["before"] + of_one
+    assert [mean["model"] for mean in means] == [f"{own['model']}, mean of 2 {unit}" for unit in ("classes", "seeds")]
+    places = Measurements(experiment).elsewhere()
+    for mean, place in zip(means, (places[3], places[5]), strict=True):
+        assert "retrain" in own["methods"] and "retrain" not in mean["methods"]
+        of_one = place["methods"]["boundary_shrink"]["before"]["accuracy"]["forget_train"]
+        assert 2 * mean["methods"]["boundary_shrink"]["before"] == own["methods"]["boundary_shrink"]["before"] + of_one
 
 
 def test_other_runs_in_words_hold_what_was_planted():
@@ -333,7 +337,7 @@ def test_other_runs_in_words_hold_what_was_planted():
         left = {"boundary_shrink": entry(shrink, 78), "boundary_expanding": entry(expanding, 73.5)}
         return {
             "title": title, "changed": changed, "forget_class": str("forget_class" in changed),
-            "original": entry(100, test),
+            "seed": 8 if "seed" in changed else 7, "original": entry(100, test),
             "statistics": None if statistics is None else entry(statistics),
             "methods": {name: {"before": before, "after": before} for name, before in left.items()},
         }  # fmt: skip
@@ -350,29 +354,35 @@ def test_other_runs_in_words_hold_what_was_planted():
         place("own", ["forget_class"], 20, 0, 5),
         place("longer", ["epochs"], 10, 0, 5),
         place("longer", ["epochs", "forget_class"], 20, 5, 0),
+        place("own", ["seed"], 10, 0, 5, test=80),
+        place("own", ["seed", "forget_class"], 90, 90, 90),
     ]
     words = forgetting_figures.elsewhere_in_words(places, metrics).splitlines()
     for line, said in zip(
         words,
         [
-            ("**own**, over 2 classes", "85.0 ± 63.5 %", "(80.0 to 90.0 %)", "+5.00 ± 0.00 points", "is settled"),
+            ("**own**, over 2 classes", "85.0 ± 63.5 %", "(80.0 to 90.0 %)", "+5.00 ± 0.00 points", "is settled",
+             "Audited, Shrink's models recognise 0.00 ± 0.00 % of $D_f$, Expanding's 5.00 ± 0.00 %."),
+            ("**own**, over 2 seeds", "90.0 ± 0.0 %", "+5.00 ± 0.00 points", "is settled"),
             ("**frozen**", "Shrink leaves 40.00 %", "costs 12.00 points", "Expanding leaves 20.00 %", "16.50 points"),
             ("**exact**", "50.0 %"),
             ("**longer**, over 2 classes", "+0.00 ± 63.53 points", "not settled"),
-            ("91.00 % (seed 7, bf16)", "82.00 % as *exact*"),
+            ("91.00 % (seed 7, bf16)", "86.50 ± 57.18 % over 2 seeds, 82.00 % as *exact*"),
         ],
         strict=True,
-    ):
+    ):  # fmt: skip
         assert all(part in line for part in said), line
     table = forgetting_figures.elsewhere_table(places).data
-    assert [model for model, _ in table.index] == ["own", "own", "frozen", "exact", "longer", "longer"]
+    assert [model for model, _ in table.index] == ["own", "own", "own", "frozen", "exact", "longer", "longer"]
     means = [model for model, forgets in table.index if forgets == "mean of 2 classes"]
     assert means == ["own", "longer"]
     assert table.loc[("own", "mean of 2 classes"), "statistics alone, %"] == "15.00 ± 63.53 /<br>80.00 ± 0.00"
-    classes = forgetting_figures.classes_table(places).data
-    assert list(classes.index) == [(model, other) for model in means for other in ("False", "True")]
-    assert list(classes["statistics alone, %"]) == ["10.00 / 80.00", "20.00 / 80.00"] * 2
-    assert forgetting_figures.classes_table(places[:3]) is None
+    assert table.loc[("own", "mean of 2 seeds"), "statistics alone, %"] == "10.00 ± 0.00 /<br>80.00 ± 0.00"
+    each = forgetting_figures.each_place_table(places).data
+    own = [("own", which) for which in ("False", "True", "False, seed 8", "True, seed 8")]
+    assert list(each.index) == [*own, ("longer", "False"), ("longer", "True")]
+    assert list(each["statistics alone, %"][-2:]) == ["10.00 / 80.00", "20.00 / 80.00"]
+    assert forgetting_figures.each_place_table(places[:3]) is None
 
 
 def test_the_nearest_training_is_the_one_with_the_papers_numbers():

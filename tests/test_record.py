@@ -74,7 +74,7 @@ def test_a_record_shows_what_was_measured_and_computes_no_model(made: Experiment
     assert other["environment"] == one["environment"]
     assert other["dataset"] == one["dataset"]
     mine, theirs = Measurements(made).all(), Measurements(found).all()
-    for name in ("timing", "parts", "parts_by_class", "audit", "curves", "variants", "elsewhere"):
+    for name in ("timing", "parts", "parts_repeated", "audit", "curves", "variants", "elsewhere"):
         assert theirs[name] == mine[name], name
     assert theirs["attention"]["sets"]["forget_train"]["area"] == mine["attention"]["sets"]["forget_train"]["area"]
     assert theirs["neighbours"]["agreement"] == mine["neighbours"]["agreement"]
