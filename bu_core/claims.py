@@ -80,7 +80,7 @@ class Evidence:
         found = []
         for places in forgetting.by_model(self._measured.get("elsewhere", ())):
             first, repeated = places[0], forgetting.repeated(places)
-            if set(first["changed"]) <= {"epochs", "lr", "forget_class", "seed"}:
+            if set(first["changed"]) <= {"epochs", "lr", "forget_class"}:
                 trained = [f"as {first['title']}"] if first["changed"] else []
                 for unit, alike in repeated.items():
                     found.append((", ".join([*trained, f"over {len(alike)} {unit}"]), alike))

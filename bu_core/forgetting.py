@@ -8,7 +8,7 @@ statistics are estimated anew from remaining images, without a label and without
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -170,9 +170,9 @@ def seed_in_words(place: Mapping[str, Any]) -> str:
     return f", seed {place['seed']}" if "seed" in place["changed"] else ""
 
 
-def left(place: Mapping[str, Any], name: str) -> float:
-    """What a method leaves of D_f in one place of `Measurements.elsewhere`, in percent, before the audit."""
-    return place["methods"][name]["before"]["accuracy"]["forget_train"]
+def left(place: Mapping[str, Any], name: str, when: Literal["before", "after"] = "before") -> float:
+    """What a method leaves of D_f in one place of `Measurements.elsewhere`, in percent, before or after the audit."""
+    return place["methods"][name][when]["accuracy"]["forget_train"]
 
 
 def expanding_less_shrink(places: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -277,17 +277,17 @@ def elsewhere_in_words(places: Sequence[dict[str, Any]], metrics: dict[str, Any]
         return sum(place["original"]["accuracy"][part] * sizes[part] for part in parts) / sum(sizes.values())
 
     places = [place for place in places if {"boundary_shrink", "boundary_expanding"} <= set(place["methods"])]
-    models, lines = forgetting.by_model(places), []
+    models, lines, again = forgetting.by_model(places), [], []
     for of_one in models:
         repeated = forgetting.repeated(of_one)
         lines += [_of_several(alike, unit) for unit, alike in repeated.items()] or [_of_one_place(of_one[0])]
-    again = [
+    if models and (seeds := forgetting.repeated(models[0]).get("seeds")):
+        again.append(f"{_mean([recognised(place) for place in seeds])} % over {len(seeds)} seeds")
+    again += [
         f"{recognised(place):.2f} % as *{place['title']}{forgetting.seed_in_words(place)}*"
         for place in places
         if "precision" in place["changed"] and set(place["changed"]) <= {"seed", "precision"}
     ]
-    if seeds := models and forgetting.repeated(models[0]).get("seeds"):
-        again.insert(0, f"{_mean([recognised(place) for place in seeds])} % over {len(seeds)} seeds")
     if again:
         lines.append(
             f"**Trained again:** of all test images the original recognises {recognised(places[0]):.2f} % "
@@ -310,7 +310,7 @@ def _of_several(places: list[dict[str, Any]], unit: str) -> str:
     audited = ""
     if places[0]["statistics"]:
         shrink, expanding = (
-            _mean([place["methods"][name]["after"]["accuracy"]["forget_train"] for place in places])
+            _mean([forgetting.left(place, name, "after") for place in places])
             for name in ("boundary_shrink", "boundary_expanding")
         )
         audited = f" Audited, Shrink's models recognise {shrink} % of $D_f$, Expanding's {expanding} %."

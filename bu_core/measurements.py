@@ -470,7 +470,7 @@ class Measurements:
                 "statistics": statistics.fmean(left(place["statistics"]) for place in places) if kept else None,
                 "methods": {
                     name: {
-                        when: statistics.fmean(left(place["methods"][name][when]) for place in places)
+                        when: statistics.fmean(forgetting.left(place, name, when) for place in places)
                         for when in ("before", "after")
                     }
                     for name in names

@@ -363,7 +363,8 @@ def test_other_runs_in_words_hold_what_was_planted():
         [
             ("**own**, over 2 classes", "85.0 ± 63.5 %", "(80.0 to 90.0 %)", "+5.00 ± 0.00 points", "is settled",
              "Audited, Shrink's models recognise 0.00 ± 0.00 % of $D_f$, Expanding's 5.00 ± 0.00 %."),
-            ("**own**, over 2 seeds", "90.0 ± 0.0 %", "+5.00 ± 0.00 points", "is settled"),
+            ("**own**, over 2 seeds", "90.0 ± 0.0 %", "+5.00 ± 0.00 points", "is settled",
+             "Audited, Shrink's models recognise 0.00 ± 0.00 % of $D_f$, Expanding's 5.00 ± 0.00 %."),
             ("**frozen**", "Shrink leaves 40.00 %", "costs 12.00 points", "Expanding leaves 20.00 %", "16.50 points"),
             ("**exact**", "50.0 %"),
             ("**longer**, over 2 classes", "+0.00 ± 63.53 points", "not settled"),
@@ -381,7 +382,8 @@ def test_other_runs_in_words_hold_what_was_planted():
     each = forgetting_figures.each_place_table(places).data
     own = [("own", which) for which in ("False", "True", "False, seed 8", "True, seed 8")]
     assert list(each.index) == [*own, ("longer", "False"), ("longer", "True")]
-    assert list(each["statistics alone, %"][-2:]) == ["10.00 / 80.00", "20.00 / 80.00"]
+    left = [10, 20, 10, 90, 10, 20]
+    assert list(each["statistics alone, %"]) == [f"{value}.00 / 80.00" for value in left]
     assert forgetting_figures.each_place_table(places[:3]) is None
 
 
