@@ -16,13 +16,13 @@ help: ## list the targets
 env: $(READY) ## make the Python environment in .venv
 
 book: $(READY) ## run the notebooks on PROFILE (unless told: cifar10, cifar10-released, lfw, digits) and build the book
-	@$(BIN)/python -m bu_core book $(PROFILE)
+	@$(BIN)/python -m bu_book build $(PROFILE)
 
 pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chromium or Chrome
-	@$(BIN)/python -m bu_core pdf $(PROFILE)
+	@$(BIN)/python -m bu_book pdf $(PROFILE)
 
 reference: $(READY) ## compute PROFILE in full and record it under book/results; goes on where it was stopped
-	@$(BIN)/python -m bu_core reference $(PROFILE)
+	@$(BIN)/python -m bu_book record $(PROFILE)
 
 test: lint ## check the code, run every test, build the smoke book and open its pages
 	$(BIN)/python -m pytest
@@ -46,7 +46,7 @@ lock: ## renew requirements.lock from pyproject.toml
 
 clean: ## remove the environment, the built book and the caches; results/ stays
 	@for made in $(VENV) book/_build executed .pytest_cache .ruff_cache *.egg-info \
-			$$(find bu_core tests -name __pycache__); do \
+			$$(find bu_core bu_book tests -name __pycache__); do \
 		if [ -e "$$made" ]; then echo "removing $$made"; rm -rf "$$made"; fi; done
 
 # Without the stamp the environment is made anew, so what an interrupted install left is never built on.

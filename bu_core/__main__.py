@@ -1,161 +1,97 @@
-"""The command line: `python -m bu_core --help`."""
+"""The command line of what computes: `python -m bu_core --help`. The book has its own: `python -m bu_book --help`."""
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import click
-import yaml
-
-from . import config, record, settings
-from .book import BuildError
-from .experiment import Experiment
-from .settings import SettingError
+from . import config
+from .command_line import add_overrides, overrides, run_command, said, setting_value, table
+from .data import SPLITS
+from .experiment.experiment import Experiment
 
 
-class _Commands(click.Group):
-    """Reports an error that the user can mend by its message alone, with exit status 1."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except (SettingError, BuildError) as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Boundary Unlearning, reproduced: compute experiments, execute the notebooks, build the book."""
-
-
-_profile = click.argument("profile")
-
-
-def _parameters(command: Callable) -> Callable:
-    """The option `-p NAME VALUE`, which replaces a parameter of the profile; the value is read as YAML."""
-    return click.option(
-        "-p",
-        "overrides",
-        nargs=2,
-        multiple=True,
-        metavar="NAME VALUE",
-        callback=lambda context, option, pairs: {name: yaml.safe_load(value) for name, value in pairs},
-        help="Replace a parameter of the profile, as in -p forget_class 3.",
-    )(command)
-
-
-@main.command()
-def profiles() -> None:
+def profiles(arguments: argparse.Namespace) -> None:
     """List the profiles."""
     for name, purpose in config.profiles().items():
-        click.echo(f"{name:<12} {purpose}")
+        said(f"{name:<12} {purpose}")
 
 
-@main.command()
-@_profile
-@_parameters
-def run(profile: str, overrides: dict[str, Any]) -> None:
+def run(arguments: argparse.Namespace) -> None:
     """Compute a profile and print its utility table (accuracy in percent)."""
-    from .figures import accuracy_frame
-
-    experiment = Experiment(config.Config.from_profile(profile, **overrides), click.echo)
+    experiment = Experiment(config.Config.from_profile(arguments.profile, **overrides(arguments)), said)
     metrics = experiment.metrics()
-    click.echo(accuracy_frame(metrics).T.to_string(float_format="{:.2f}".format))
-    click.echo(f"everything: {experiment.folder / 'metrics.json'}")
+    said(
+        table(
+            {
+                name: {part: f"{found['accuracy'][part]:.2f}" for part in SPLITS}
+                for name, found in metrics["methods"].items()
+            }
+        )
+    )
+    said(f"everything: {experiment.folder / 'metrics.json'}")
 
 
-@main.command()
-@_profile
-@_parameters
-def reference(profile: str, overrides: dict[str, Any]) -> None:
-    """Compute all that the chapters show and keep it under book/results. Goes on where it was stopped.
-
-    A record is that of its profile, so -p takes nothing but data_dir, device, precision and results_dir.
-    """
-    settings.one_of("profile", profile, config.profiles())
-    for name in overrides:
-        settings.one_of("-p", name, record.WHERE_MADE)
-    experiment = Experiment(config.Config.from_profile(profile, **overrides), click.echo, record=None)
-    click.echo(f"recorded: {record.publish(experiment, profile, f'make reference PROFILE={profile}')}")
-
-
-@main.command()
-@_profile
-@_parameters
-@click.option("--output", type=click.Path(path_type=Path), default=Path("executed"), show_default=True)
-def notebooks(profile: str, overrides: dict[str, Any], output: Path) -> None:
-    """Compute a profile and execute every notebook on it with papermill."""
-    from . import book
-
-    for path in book.execute(profile, overrides, output, list(book.TEMPLATES), click.echo):
-        click.echo(path)
-
-
-@main.command()
-@click.argument("profiles", nargs=-1)
-@_parameters
-@click.option("--output", type=click.Path(path_type=Path), default=Path("book"), show_default=True)
-def book(profiles: tuple[str, ...], overrides: dict[str, Any], output: Path) -> None:
-    """Execute the notebooks on profiles and build the book.
-
-    Without a profile: cifar10, cifar10-released and lfw as they were recorded, and digits.
-    """
-    from . import book as rooms
-
-    rooms.build(profiles or rooms.SHOWN, overrides, output, click.echo)
-
-
-@main.command()
-@click.argument("profiles", nargs=-1)
-@_parameters
-@click.option("--output", type=click.Path(path_type=Path), default=Path("book"), show_default=True)
-def pdf(profiles: tuple[str, ...], overrides: dict[str, Any], output: Path) -> None:
-    """Build the book as `book` does, and print it to one PDF with Chromium."""
-    from . import book as rooms
-    from .pdf import chromium
-    from .pdf import pdf as print_pdf
-
-    chromium()  # where there is none, that is said before any work
-    page = rooms.build(profiles or rooms.SHOWN, overrides, output, click.echo)
-    print_pdf(page.parent, output / "_build" / "book.pdf", click.echo)
-
-
-@main.command()
-@_profile
-@_parameters
-@click.option("--classes", default="all", show_default=True, help="Classes to forget: names or indices, with commas.")
-@click.option("--seeds", type=click.IntRange(1), default=5, show_default=True, help="How many seeds, counted from 0.")
-def sweep(profile: str, overrides: dict[str, Any], classes: str, seeds: int) -> None:
+def sweep(arguments: argparse.Namespace) -> None:
     """Run a profile over classes and seeds; print means with 95 % intervals. Goes on where it was stopped."""
-    from . import sweep as rooms
+    from .experiment.sweep import sweep as over
 
-    if classes == "all":
-        chosen = list(range(len(Experiment(config.Config.from_profile(profile, **overrides)).dataset.classes)))
+    given = overrides(arguments)
+    if arguments.classes == "all":
+        chosen = list(range(len(Experiment(config.Config.from_profile(arguments.profile, **given)).dataset.classes)))
     else:
-        chosen = [yaml.safe_load(name) for name in classes.split(",")]
-    content = rooms.sweep(profile, overrides, chosen, range(seeds), click.echo)
+        chosen = [setting_value("--classes", name) for name in arguments.classes.split(",")]
+    content = over(arguments.profile, given, chosen, range(arguments.seeds), said)
     for method, summary in content["summary"].items():
         cells = [
             f"{measure} {value['mean']:.2f}" + (f" ± {value['half_width']:.2f}" if value["half_width"] else "")
             for measure, value in summary.items()
         ]
-        click.echo(f"{method:<20} " + ", ".join(cells))
+        said(f"{method:<20} " + ", ".join(cells))
 
 
-@main.command()
-@click.option("--output", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-def bench(output: Path) -> None:
-    """Measure speed against plain code written from the paper's text; prints ratios and leaves bench.json."""
-    from . import bench as rooms
+def bench(arguments: argparse.Namespace) -> None:
+    """Measure speed against plain code written from the paper's text; print ratios and leave bench.json."""
+    from .bench import bench as measure
 
-    results = rooms.bench(output, click.echo)
+    results = measure(arguments.output, said)
     for name, both in results["medians"].items():
         ratio = results["times faster than plain"][name]
-        click.echo(f"{name:<20} ours {both['ours']:.3f} s, plain {both['plain']:.3f} s: {ratio:.1f} times faster")
+        said(f"{name:<20} ours {both['ours']:.3f} s, plain {both['plain']:.3f} s: {ratio:.1f} times faster")
     ratio = results["shrink over expanding"]
-    click.echo(f"boundary_shrink costs {ratio['ours']:.2f} times boundary_expanding (plain: {ratio['plain']:.2f})")
-    click.echo(f"everything: {output / 'bench.json'}")
+    said(f"boundary_shrink costs {ratio['ours']:.2f} times boundary_expanding (plain: {ratio['plain']:.2f})")
+    said(f"everything: {arguments.output / 'bench.json'}")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not (number := int(text[:9])) >= 1:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be a whole number from 1")
+    return number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m bu_core", description="Boundary Unlearning, reproduced: compute experiments."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made = {}
+    for command in (profiles, run, sweep, bench):
+        made[command.__name__] = commands.add_parser(
+            command.__name__, help=command.__doc__, description=command.__doc__
+        )
+        made[command.__name__].set_defaults(command=command)
+    for name in ("run", "sweep"):
+        made[name].add_argument("profile", help="the name of a profile, or the path of a YAML file")
+        add_overrides(made[name])
+    made["sweep"].add_argument("--classes", default="all", help="classes to forget: names or indices, with commas")
+    made["sweep"].add_argument("--seeds", type=_positive, default=5, help="how many seeds, counted from 0 (default 5)")
+    made["bench"].add_argument("--output", type=Path, default=Path("results"), help="the folder of bench.json")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return run_command(_parser(), arguments, ())
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m bu_core")
+    sys.exit(main())

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from . import models
 from .attacks import from_own_outputs
 from .data import SPLITS, ForgetSplit, LabelledImages, pixels
-from .experiment import environment
+from .experiment.experiment import environment
 from .measures import Outputs
 from .store import write_json
 from .training import Recipe, Stopwatch, fit, predict, resolve_device, resolve_precision

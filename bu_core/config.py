@@ -12,10 +12,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
-from . import pretraining
+from .checks import Range, SettingError, checked, keyword_settings, one_of
 from .data import DATASETS
-from .models import MODELS, ONE_WIDTH
-from .settings import Range, SettingError, checked, keyword_settings, one_of
+from .models import MODELS, ONE_WIDTH, pretraining
 from .unlearning import METHODS, method_settings
 
 PROFILES = Path(__file__).resolve().parent.parent / "notebooks" / "profiles"
@@ -26,7 +25,7 @@ class Config:
     """One experiment: data, model, training recipe, and the methods that forget one class.
 
     dataset: digits, cifar10 or faces. data_dir: the folder that holds it; unset, the variable BU_DATA, then a download.
-    data: options of a data set that is chosen from a folder (`faces.faces`). pretraining: what the model knows before
+    data: options of a data set that is chosen from a folder (`data.faces`). pretraining: what the model knows before
     (`pretraining.settings`).
     model, width: the architecture, and the share of its published filters. forget_class: an index or a class name.
     seed: decides the initial weights, the order of samples and every other draw. epochs, batch_size, lr, momentum:

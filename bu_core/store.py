@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .settings import SettingError
+from .checks import SettingError
 
 
 @dataclass(frozen=True)

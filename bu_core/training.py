@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from .checks import SettingError
 from .data import LabelledImages, pixels
 from .models import Classifier, batchnorms
-from .settings import SettingError
 
 Precision = Literal["fp32", "bf16"]
 

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from bu_core.book import build as build_book
+from bu_book.build import build as build_book
 from bu_core.data import Dataset, split
 from bu_core.models import build
 from bu_core.training import fit
 from bu_core.unlearning import UnlearningTask
 from bu_core.unlearning.amnesiac import Recorder
-
-from .helpers import TOY_RECIPE, toy_dataset
+from tests.helpers import TOY_RECIPE, toy_dataset
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from bu_core.checks import SettingError
 from bu_core.config import Config
 from bu_core.data import Dataset, LabelledImages
-from bu_core.experiment import Experiment
-from bu_core.settings import SettingError
+from bu_core.experiment.experiment import Experiment
 from bu_core.training import Recipe
 
 TOY_RECIPE = Recipe(epochs=4, lr=0.05, momentum=0.9, batch_size=16, precision="fp32", seed=0)

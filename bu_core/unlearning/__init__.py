@@ -8,8 +8,8 @@ and a line in METHODS; the names, ranges and defaults of its settings are read o
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..checks import keyword_settings, one_of
 from ..models import Classifier
-from ..settings import keyword_settings, one_of
 from .amnesiac import amnesiac
 from .boundary_expanding import boundary_expanding
 from .boundary_shrink import boundary_shrink

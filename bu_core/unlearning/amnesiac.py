@@ -12,8 +12,8 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from ..checks import BatchNorm, Epochs, LearningRate, Range
 from ..models import Classifier
-from ..settings import BatchNorm, Epochs, LearningRate, Range
 from ..training import Checkpoint, Stopwatch
 from .task import UnlearningTask
 

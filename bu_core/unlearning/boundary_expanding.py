@@ -2,8 +2,8 @@
 
 import torch
 
+from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier, pruned, widened
-from ..settings import BatchNorm, Epochs, LearningRate
 from .task import UnlearningTask
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checks import BatchNorm, Epochs, LearningRate, PixelDistance, Range
 from ..data import LabelledImages, pixels
 from ..models import Classifier
-from ..settings import BatchNorm, Epochs, LearningRate, PixelDistance, Range
 from ..training import Penalty, Precision, autocast
 from .task import UnlearningTask
 

@@ -1,7 +1,7 @@
 """Finetune: go on training the original on D_r with a large learning rate (paper, section 5.1)."""
 
+from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier
-from ..settings import BatchNorm, Epochs, LearningRate
 from .task import UnlearningTask
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checks import Range
 from ..data import LabelledImages, pixels
 from ..models import Classifier
-from ..settings import Range
 from ..training import Precision, autocast
 from .task import UnlearningTask
 

@@ -3,8 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier
-from ..settings import BatchNorm, Epochs, LearningRate
 from .task import UnlearningTask
 
 

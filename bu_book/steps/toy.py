@@ -1,0 +1,114 @@
+"""A data set that can be drawn: points of five classes in a square, and a small network, for the steps of the method.
+
+A point is an image of one pixel with two channels, so everything else here works on it as it works on photographs: the
+training loop, the methods, the search, the attack. A reach epsilon is a length in this square, whose sides are 1.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bu_core.checks import Range, keyword_settings
+from bu_core.data import LabelledImages, split
+from bu_core.data.images import dataset
+from bu_core.models import Classifier
+from bu_core.training import Recipe, fit, predict
+from bu_core.unlearning import UnlearningTask
+
+CLASSES = ("middle", "left", "top", "right", "bottom")
+FORGOTTEN = 0  # the middle, which borders on all others
+_CENTRES = np.array([(0.5, 0.5), (0.22, 0.5), (0.5, 0.78), (0.78, 0.5), (0.5, 0.22)])
+_HIDDEN = 32
+_PER_CLASS = {"train": 120, "test": 120}
+GRID = 160  # cells of a map of regions, along each side
+
+
+def network(seed: int) -> Classifier:
+    """Two hidden layers of 32 with BatchNorm, freshly initialised."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        body = nn.Sequential(
+            nn.Flatten(),
+            *(nn.Linear(2, _HIDDEN), nn.BatchNorm1d(_HIDDEN), nn.ReLU()),
+            *(nn.Linear(_HIDDEN, _HIDDEN), nn.BatchNorm1d(_HIDDEN), nn.ReLU()),
+        )
+        return Classifier(body, _HIDDEN, len(CLASSES))
+
+
+def points(noise: float, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Normally distributed around the centre of each class with deviation `noise`: uint8, (N, 1, 1, 2), and labels."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(CLASSES)), per_class)
+    places = _CENTRES[labels] + noise * generator.standard_normal((len(labels), 2))
+    return np.round(255 * places.clip(0, 1)).astype(np.uint8)[:, None, None], labels
+
+
+def learned(**given: object) -> UnlearningTask:
+    """A request to forget the class in the middle, with an original that has learned all five.
+
+    Settings: those of `_learned`. Raises SettingError for one that cannot be.
+    """
+    return _learned(**keyword_settings("parameters", _learned, given))
+
+
+def _learned(
+    *,
+    noise: Annotated[float, Range(0, 0.5)] = 0.08,
+    seed: Annotated[int, Range(0, 2**31)] = 0,
+    epochs: Annotated[int, Range(1, 500)] = 40,
+    lr: Annotated[float, Range(0, 10, open=True)] = 0.05,
+) -> UnlearningTask:
+    sides = (points(noise, count, 2 * seed + number) for number, count in enumerate(_PER_CLASS.values()))
+    data = dataset("plane", "points in a square", CLASSES, *sides)
+    recipe = Recipe(epochs=epochs, lr=lr, momentum=0.9, batch_size=32, precision="fp32", seed=seed)
+    original = network(seed)
+    fit(original, data.train, recipe, label="original")
+    return UnlearningTask(original, network(seed), split(data, FORGOTTEN, torch.device("cpu")), recipe)
+
+
+def places(data: LabelledImages) -> np.ndarray:
+    """Where the points are: float32, (N, 2), x and y from 0 to 1."""
+    return data.images[:, :, 0, 0].numpy() / np.float32(255)
+
+
+def regions(model: Classifier) -> tuple[np.ndarray, np.ndarray]:
+    """The class that the model gives each cell of the square, and its probability: (GRID, GRID), rows from the bottom.
+
+    The square is cut into 256 steps a side, as the points are, and every cell is asked at its middle step.
+    """
+    steps = torch.linspace(0, 255, GRID).round().to(torch.uint8)
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    images = torch.stack([columns, rows], -1).reshape(-1, 2, 1, 1)
+    probabilities = predict(model, images, "fp32").softmax(1)
+    best = probabilities.max(1)
+    return best.indices.reshape(GRID, GRID).numpy(), best.values.reshape(GRID, GRID).numpy()
+
+
+def nearest_region(model: Classifier, data: LabelledImages) -> Tensor:
+    """For each point the class, other than its own, whose region is nearest on the map: int64, (N,). By looking at all
+    cells, which no image of more than two numbers allows."""
+    classes, _ = regions(model)
+    cells = np.stack(np.meshgrid(*[np.linspace(0, 1, GRID)] * 2), -1).reshape(-1, 2)
+    found = []
+    for place, own in zip(places(data), data.labels.tolist(), strict=True):
+        distance = np.square(cells - place).sum(1)
+        distance[classes.reshape(-1) == own] = np.inf
+        found.append(int(classes.reshape(-1)[distance.argmin()]))
+    return torch.tensor(found)
+
+
+def accuracy(model: Classifier, data: LabelledImages) -> float:
+    """Percent of the points that get their label."""
+    return 100 * (predict(model, data.images, "fp32").argmax(1) == data.labels).double().mean().item()
+
+
+def certainty(model: Classifier, data: LabelledImages) -> float:
+    """Mean probability, 0 to 1, of the class that each point is given, right or wrong."""
+    return predict(model, data.images, "fp32").softmax(1).amax(1).mean().item()
+
+
+def share_given(model: Classifier, data: LabelledImages, label: int) -> float:
+    """Percent of the points that are given this class."""
+    return 100 * (predict(model, data.images, "fp32").argmax(1) == label).double().mean().item()

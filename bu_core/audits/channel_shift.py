@@ -1,0 +1,44 @@
+"""Channel shift: what is left of a weight change once it is replaced by one constant offset for each channel."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from ..data import pixels
+from ..models import Classifier, batchnorms
+from ..training import Precision, autocast
+
+
+@torch.no_grad()
+def shifted(original: Classifier, unlearned: Classifier, images: Tensor, precision: Precision) -> Classifier:
+    """A copy of `original` with no weight moved, in which each channel is shifted as `unlearned` shifts it on average.
+
+    At each BatchNorm layer the running mean is set such that over `images`, uint8, (N, C, H, W), one batch, the mean of
+    every normalised channel is that of `unlearned`, a model of the same shape. The shift is the same for every image,
+    and images of D_r say how large it is: of the forgotten class nothing goes in.
+    """
+    model = copy.deepcopy(original).eval()
+    wanted: list[Tensor] = []
+
+    def mean_and_deviation(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+        channels_first = inputs[0].float().transpose(0, 1).flatten(1)
+        return channels_first.mean(1), (layer.running_var + layer.eps).sqrt()
+
+    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        mean, deviation = mean_and_deviation(layer, inputs)
+        wanted.append((mean - layer.running_mean) / deviation)
+
+    def shift(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        mean, deviation = mean_and_deviation(layer, inputs)
+        layer.running_mean.copy_(mean - wanted.pop(0) * deviation)  # both models come to their layers in one order
+
+    for network, look in ((unlearned, note), (model, shift)):
+        hooks = [layer.register_forward_pre_hook(look) for layer in batchnorms(network)]
+        try:
+            with autocast(images.device, precision):
+                network(pixels(images))
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return model

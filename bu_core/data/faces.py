@@ -1,0 +1,248 @@
+"""Folders of people, `<root>/<person>/*.jpg|png|pgm`: VGGFace2, Labeled Faces in the Wild, or a user's own.
+
+`read` chooses people and images, cuts each image to a square, and divides each person's into training and test data.
+The same picture is never on both sides. Of the people who are not chosen, it can give images to pretrain on.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..checks import Range, SettingError
+from ..store import Store
+from .images import Dataset, cache_folder, dataset, decoded, fingerprint, labelled, side_by_side
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp"}
+FEWEST = 5  # images that a person needs: with a test share of a fifth, one of them is for testing
+ALIKE = 3  # bits of 64 in which the hashes of two versions of one picture may differ
+
+# Where below a folder the people are, in the layouts that downloads leave.
+_NESTED = (".", "lfw_home/lfw_funneled", "lfw_home/lfw", "lfw_funneled", "lfw-deepfunneled", "lfw", "train")
+
+
+def read(
+    folder: Path | None,
+    seed: int,
+    *,
+    people: Annotated[int, Range(2)] | list[str] = 10,
+    images_per_person: Annotated[int, Range(0)] = 0,
+    crop: Annotated[float, Range(0.1, 1)] = 1.0,
+    size: Annotated[int, Range(16, 1024)] = 64,
+    test_share: Annotated[float, Range(0, 0.9, open=True)] = 0.2,
+    others: Annotated[int, Range(0)] = 0,
+) -> Dataset:
+    """The chosen `people` as classes, in the order given, or by falling number of images.
+
+    `people`: how many, those with the most images; or their names. `images_per_person`: at the most; 0 takes as many of
+    each as the one with the fewest has. `crop`: the middle share of the height and width that is kept; what is left is
+    cut to a square and scaled to `size` pixels. `test_share`: of each person's images. `others`: how many further
+    people, those with the most images, become `Dataset.others`, with as many images each as the chosen at the most.
+
+    Pictures count as the same where a 64-bit difference hash differs in ALIKE bits at the most. The same pictures are
+    on one side together, whoever they are of, and none of `others` is the same as a chosen one. `seed` decides which
+    images are taken and the division. Without `folder`, LFW is taken as scikit-learn keeps it, or downloads it.
+
+    Raises SettingError, in one line, for a folder without people, a person who is not there or has fewer than FEWEST
+    images, and an image that cannot be decoded, which is named and not skipped.
+    """
+    root = _people_folder(folder or _lfw())
+    found = _people(root)
+    chosen = _chosen(found, people, root)
+    further = [name for name in _by_images(found) if name not in chosen and len(found[name]) >= FEWEST][:others]
+    generator = np.random.default_rng(seed)
+    fewest = min(len(found[name]) for name in chosen)
+    most = images_per_person or fewest
+    taken = {
+        name: [found[name][index] for index in sorted(generator.permutation(len(found[name]))[:most])]
+        for name in (*chosen, *further)
+    }
+    files = [path for group in taken.values() for path in group]
+    images = _images(root, files, crop, size)
+    labels = np.repeat(np.arange(len(taken)), [len(group) for group in taken.values()])
+    pictures = groups(hashes(images), ALIKE)
+    is_test = _divided(labels, pictures, len(chosen), test_share, generator)
+    mine = labels < len(chosen)
+    for label, name in enumerate(chosen):
+        for side, part in (("training", ~is_test), ("test", is_test)):
+            if not (part & (labels == label)).any():
+                raise SettingError(
+                    f"data.test_share={test_share:g}: {name} has no {side} image left, since the same picture is never "
+                    "on both sides"
+                )
+    parts = [(images[mine & part], labels[mine & part]) for part in (~is_test, is_test)]
+    apart = ~mine & ~np.isin(pictures, pictures[mine])
+    result = dataset(
+        "faces",
+        f"a folder of people: {len(chosen)} people, {len(parts[0][1]):,} images for training, {len(parts[1][1]):,} for "
+        f"testing, {size}x{size} pixels",
+        tuple(chosen),
+        *parts,
+    )
+    if not further:
+        return result
+    rest = (np.ascontiguousarray(images[apart]), labels[apart] - len(chosen))
+    return replace(result, others=labelled(*rest), others_fingerprint=fingerprint(rest))
+
+
+def _lfw() -> Path:
+    """Where scikit-learn keeps Labeled Faces in the Wild (Huang et al. 2007); downloaded if it is not there."""
+    from sklearn.datasets import fetch_lfw_people, get_data_home
+
+    home = Path(get_data_home())
+    if not (home / "lfw_home" / "lfw_funneled").is_dir():
+        try:
+            fetch_lfw_people(min_faces_per_person=500)
+        except OSError as error:
+            raise SettingError(
+                f"dataset='faces': the download of LFW failed ({error}); set data_dir, or the variable BU_DATA, to a "
+                "folder that holds <person>/*.jpg"
+            ) from error
+    return home
+
+
+def _people_folder(folder: Path) -> Path:
+    for nested in _NESTED:
+        root = folder / nested
+        if root.is_dir() and any(_image_files(entry) for entry in root.iterdir() if entry.is_dir()):
+            return root
+    loose = "images, but " if _image_files(folder) else ""
+    raise SettingError(f"data_dir={str(folder)!r}: holds {loose}no people; expected <person>/*.jpg (or .png, .pgm)")
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+
+
+def _people(root: Path) -> dict[str, list[Path]]:
+    found = {entry.name: _image_files(entry) for entry in sorted(root.iterdir()) if entry.is_dir()}
+    return {name: files for name, files in found.items() if files}
+
+
+def _by_images(found: dict[str, list[Path]]) -> list[str]:
+    return sorted(found, key=lambda name: (-len(found[name]), name))
+
+
+def _chosen(found: dict[str, list[Path]], people: int | Sequence[str], root: Path) -> list[str]:
+    if isinstance(people, int):
+        enough = [name for name in _by_images(found) if len(found[name]) >= FEWEST]
+        if len(enough) < people:
+            raise SettingError(
+                f"data.people={people}: {str(root)!r} has {len(enough)} people with at least {FEWEST} images"
+            )
+        return enough[:people]
+    if len(set(people)) < 2:
+        raise SettingError(f"data.people={list(people)!r}: must be at least two people")
+    for name in people:
+        if name not in found:
+            near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingError(f"data.people: {str(root)!r} has no person {name!r}{hint}")
+        if len(found[name]) < FEWEST:
+            raise SettingError(f"data.people: {name!r} has {len(found[name])} images, and needs at least {FEWEST}")
+    return list(dict.fromkeys(people))
+
+
+def _images(root: Path, files: list[Path], crop: float, size: int) -> np.ndarray:
+    """The files, decoded, cut and scaled: uint8, (N, size, size, 3); kept in the user's cache folder."""
+    listing = hashlib.sha256()
+    for path in files:
+        facts = path.stat()
+        listing.update(f"{path.relative_to(root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+
+    def decode() -> tuple[dict[str, Tensor], dict]:
+        found = side_by_side(lambda path: cut(path, crop, size), files, (size, size, 3))
+        return {"images": torch.from_numpy(found)}, {}
+
+    key = {"folder": str(root.resolve()), "listing": listing.hexdigest(), "crop": crop, "size": size}
+    cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
+    return cache.get("faces", key, decode).tensors["images"].numpy()
+
+
+def cut(path: Path, crop: float, size: int) -> np.ndarray:
+    """The middle of an image file, `crop` of its shorter side squared, scaled to `size`: uint8, (size, size, 3)."""
+    from PIL import Image
+
+    image = decoded(path)
+    side = max(1, round(crop * min(image.size)))
+    left, top = ((length - side) // 2 for length in image.size)
+    square = image.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
+
+
+# --- the same picture ---------------------------------------------------------------------------------------------
+
+
+def hashes(images: np.ndarray) -> np.ndarray:
+    """The difference hash of each image, uint64, (N,): whether each of 8x8 cells is brighter than its right neighbour.
+
+    It survives scaling, compression and a change of brightness. `images`: uint8, (N, H, W, C).
+    """
+    grey = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().mean(1, keepdim=True)
+    cells = torch.nn.functional.interpolate(grey, (8, 9), mode="area")[:, 0].numpy()
+    bits = np.packbits((cells[:, :, 1:] > cells[:, :, :-1]).reshape(len(images), 64), axis=1)
+    return bits.view(np.uint64)[:, 0]
+
+
+def groups(found: np.ndarray, alike: int) -> np.ndarray:
+    """A number for each hash, int64, (N,): the same for two where a chain of hashes leads from one to the other,
+
+    each differing from the next in `alike` bits at the most.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns = [], []
+    for index, one in enumerate(found):
+        near = np.flatnonzero(np.bitwise_count(found[index:] ^ one) <= alike) + index
+        rows.append(np.full(len(near), index))
+        columns.append(near)
+    pairs = (np.concatenate(rows), np.concatenate(columns))
+    linked = coo_array((np.ones(len(pairs[0]), bool), pairs), shape=(len(found), len(found)))
+    return connected_components(linked, directed=False)[1].astype(np.int64)
+
+
+def _divided(
+    labels: np.ndarray, pictures: np.ndarray, people: int, test_share: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Which images are for testing: of each person the share, whole pictures at a time, in random order."""
+    is_test = np.zeros(len(labels), bool)
+    settled: set[int] = set()
+    for label in range(people):
+        mine = np.flatnonzero(labels == label)
+        wanted = max(1, round(test_share * len(mine)))
+        for picture in generator.permutation(np.unique(pictures[mine])):
+            same = pictures == picture
+            fits = is_test[mine].sum() + (same[mine]).sum() <= wanted
+            if picture not in settled and fits:
+                is_test |= same
+            settled.add(int(picture))
+    return is_test
+
+
+class Oval(NamedTuple):
+    """An ellipse in shares of an image's height and width: its centre and its half axes."""
+
+    row: float
+    column: float
+    high: float
+    wide: float
+
+
+# Where the face is in an aligned image such as LFW's, of which the middle 60 % are kept.
+FACE = Oval(0.5, 0.5, 0.42, 0.32)
+
+
+def oval(images: Tensor) -> Tensor:
+    """The pixels of each image inside FACE: booleans, (N, H, W), of images (N, C, H, W)."""
+    height, width = images.shape[-2:]
+    rows = (torch.arange(height) + 0.5) / height - FACE.row
+    columns = (torch.arange(width) + 0.5) / width - FACE.column
+    inside = (rows[:, None] / FACE.high) ** 2 + (columns[None] / FACE.wide) ** 2 <= 1
+    return inside.expand(len(images), height, width)

@@ -1,0 +1,160 @@
+"""What a model knows before the original is trained: nothing, or what it learned elsewhere.
+
+The paper's ResNet-50 was pretrained on faces. Whoever has such weights gives the file; everybody else can pretrain on
+the people of the same folder who are not among the classes (`others`), or take torchvision's ImageNet weights.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ..checks import Epochs, LearningRate, SettingError, keyword_settings
+from . import ONE_WIDTH, Classifier
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of each channel, in pixel units
+
+# Cao et al. (2018) subtract these means from channels that run from 0 to 255, blue first.
+_VGGFACE2_BGR = (91.4953, 103.8827, 131.0912)
+
+# Names of torchvision's layers, in the layout of the published VGGFace2 ResNet-50 (`conv1/7x7_s2` and so on in Caffe,
+# underscores in its PyTorch conversion): first of the stem, then of a block's three convolutions and its short cut.
+_STEM = {"conv1_7x7_s2": "0", "conv1_7x7_s2_bn": "1"}
+_BLOCK = {
+    "1x1_reduce": "conv1",
+    "1x1_reduce_bn": "bn1",
+    "3x3": "conv2",
+    "3x3_bn": "bn2",
+    "1x1_increase": "conv3",
+    "1x1_increase_bn": "bn3",
+    "1x1_proj": "downsample.0",
+    "1x1_proj_bn": "downsample.1",
+}
+_FIRST_STAGE = 4  # of a Classifier's body: what torchvision calls layer1
+
+
+def settings(
+    *,
+    source: Literal["none", "others", "imagenet", "weights"] = "none",
+    file: str | None = None,
+    epochs: Epochs = 10,
+    lr: LearningRate = 0.05,
+) -> None:
+    """The settings of a pretraining, with their defaults; `checked` reads them off this signature.
+
+    `source`: `none`; `others`, the people of the same folder who are none of the classes (`data.others` says how many),
+    fitted for `epochs` at `lr`; `imagenet`, torchvision's weights, downloaded; `weights`, the state_dict in `file`.
+    """
+
+
+def checked(given: Mapping[str, Any], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, complete and checked against each other, the model, and the data set's options."""
+    found = keyword_settings("pretraining", settings, given)
+    if found["source"] in ("imagenet", "weights") and model not in ONE_WIDTH:
+        raise SettingError(
+            f"pretraining.source={found['source']!r}: is for {', '.join(ONE_WIDTH)}, and not for {model}"
+        )
+    if found["source"] == "others" and not options.get("others"):
+        raise SettingError("pretraining.source='others': data.others must say how many people to pretrain on")
+    if found["source"] == "weights":
+        if not found["file"]:
+            raise SettingError("pretraining.file: must name a file of weights, since pretraining.source='weights'")
+        if not Path(found["file"]).expanduser().is_file():
+            raise SettingError(f"pretraining.file={found['file']!r}: no such file")
+    return found
+
+
+def load_imagenet(model: Classifier, name: str) -> None:
+    """Give `model` the body of torchvision's ImageNet weights, and their normalisation."""
+    from torchvision import models
+
+    try:
+        found = getattr(models, name)(weights="DEFAULT")
+    except OSError as error:
+        raise SettingError(f"pretraining.source='imagenet': the download failed ({error})") from error
+    _load(model, _from_torchvision(found.state_dict()), "torchvision's ImageNet weights")
+    model.normalise(*IMAGENET)
+
+
+def load_file(model: Classifier, file: str) -> None:
+    """Give `model` the body in `file`, and the normalisation that belongs to its layout.
+
+    A state_dict, as torch or safetensors keeps it, in torchvision's layout (normalised as on ImageNet) or in that of
+    the published VGGFace2 ResNet-50 (means subtracted, blue first: its first convolution is turned round). A layer on
+    top is left out. Raises SettingError for a file that cannot be read or a tensor of another shape, which it names.
+    """
+    path = Path(file).expanduser()
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file as load
+
+            state = load(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever the unpickler met
+        raise SettingError(f"pretraining.file={file!r}: cannot be read ({type(error).__name__})") from error
+    state = state.get("state_dict", state)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise SettingError(f"pretraining.file={file!r}: holds no state_dict")
+    state = {name.removeprefix("module."): value for name, value in state.items()}
+    if any(name.startswith("conv1_7x7_s2") for name in state):
+        _load(model, _from_vggface2(state), f"pretraining.file={file!r}")
+        _as_in_caffe(model)
+        model.normalise([value / 255 for value in reversed(_VGGFACE2_BGR)], [1 / 255] * 3)
+    else:
+        _load(model, _from_torchvision(state), f"pretraining.file={file!r}")
+        model.normalise(*IMAGENET)
+
+
+def _from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's names as those of a Classifier's body; its last layer is left out."""
+    numbers = {"conv1": 0, "bn1": 1} | {f"layer{n}": _FIRST_STAGE + n - 1 for n in (1, 2, 3, 4)}
+    found = {}
+    for name, value in state.items():
+        stage, _, rest = name.partition(".")
+        if stage in numbers:
+            found[f"{numbers[stage]}.{rest}"] = value
+    return found
+
+
+def _from_vggface2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The names of the published VGGFace2 ResNet-50, such as conv3_2_1x1_reduce_bn.weight, as those of a body."""
+    found = {}
+    for name, value in state.items():
+        layer, _, kind = name.rpartition(".")
+        if layer in _STEM:
+            found[f"{_STEM[layer]}.{kind}"] = value
+        elif layer.startswith("conv") and layer.count("_") >= 2:
+            stage, block, rest = layer.removeprefix("conv").split("_", 2)
+            if rest in _BLOCK:
+                found[f"{_FIRST_STAGE + int(stage) - 2}.{int(block) - 1}.{_BLOCK[rest]}.{kind}"] = value
+    if (first := found.get("0.weight")) is not None:
+        found["0.weight"] = first.flip(1)  # its inputs are blue, green, red
+    return found
+
+
+def _as_in_caffe(model: Classifier) -> None:
+    """Where the published network differs from torchvision's: a block that halves the image does so in its first
+
+    convolution and not in its second, and the pooling of the stem has no padding and rounds up.
+    """
+    pooling = model.body[3]
+    pooling.padding, pooling.ceil_mode = 0, True
+    for stage in model.body[_FIRST_STAGE + 1 : _FIRST_STAGE + 4]:
+        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+
+
+def _load(model: Classifier, state: Mapping[str, Tensor], where: str) -> None:
+    wanted = model.body.state_dict()
+    for name, value in wanted.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if name not in state:
+            raise SettingError(f"{where}: lacks {name} of this model")
+        if state[name].shape != value.shape:
+            raise SettingError(
+                f"{where}: {name} has shape {tuple(state[name].shape)}, and this model's has {tuple(value.shape)}"
+            )
+    model.body.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})

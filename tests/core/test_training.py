@@ -1,0 +1,264 @@
+"""The training loop: what it learns, what it leaves alone, and that nothing but its arguments decides the result."""
+
+import copy
+import dataclasses
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bu_core import store
+from bu_core.data import Dataset, LabelledImages, pixels
+from bu_core.models import Classifier, build
+from bu_core.training import Recipe, Step, fit, predict, resolve_device, resolve_precision
+from tests.helpers import TOY_RECIPE, refusal, same_state
+
+
+def model_for(data: Dataset, seed: int = 0) -> Classifier:
+    return build("allcnn", data.channels, len(data.classes), 0.1, seed)
+
+
+def fitted(data: Dataset, start: Classifier | None = None, **changes) -> Classifier:
+    options = {name: changes.pop(name) for name in ("batchnorm", "objective", "checkpoint") if name in changes}
+    model = copy.deepcopy(start) if start else model_for(data)
+    fit(model, data.train, dataclasses.replace(TOY_RECIPE, **changes), label="test", **options)
+    return model
+
+
+def buffers(model: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in model.body.named_buffers(prefix="body")}
+
+
+@pytest.fixture(scope="module")
+def trained(toy: Dataset) -> Classifier:
+    return fitted(toy)
+
+
+# --- learning -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_can_be_learned_is_learned(toy: Dataset, precision: str):
+    model = fitted(toy, precision=precision)
+    for data in (toy.train, toy.test):
+        before = F.cross_entropy(predict(model_for(toy), data.images, "fp32"), data.labels)
+        logits = predict(model, data.images, "fp32")
+        assert F.cross_entropy(logits, data.labels) < before / 2
+        assert (logits.argmax(1) == data.labels).float().mean() > 0.9
+    assert {tensor.dtype for tensor in model.parameters()} == {torch.float32}
+    assert not model.training
+
+
+def test_bf16_is_not_fp32(toy: Dataset, trained: Classifier):
+    assert not same_state(fitted(toy, precision="bf16"), trained)
+
+
+def test_one_step_is_the_textbook_step():
+    """w - lr * gradient, and in the second step lr * (momentum * first + second gradient), on a linear model."""
+    data = LabelledImages(torch.tensor([[[[255, 51]]], [[[0, 102]]]], dtype=torch.uint8), torch.tensor([0, 1]))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False))
+    weight = model[1].weight.detach().clone().double()
+    x, onehot = torch.tensor([[1.0, 0.2], [0.0, 0.4]]).double(), torch.eye(2).double()
+    velocity = torch.zeros(2, 2).double()
+    for _ in range(2):
+        gradient = ((x @ weight.T).softmax(1) - onehot).T @ x / 2
+        velocity = 0.9 * velocity + gradient
+        weight -= 0.5 * velocity
+    fit(model, data, Recipe(2, 0.5, 0.9, 2, "fp32", 0), label="test")
+    torch.testing.assert_close(model[1].weight.detach().double(), weight, rtol=1e-5, atol=1e-6)
+
+
+def test_every_epoch_shows_each_sample_once_in_a_new_order():
+    count = 20
+    images = torch.randint(0, 256, (count, 1, 4, 4), dtype=torch.uint8)
+    data = LabelledImages(images, torch.arange(count))
+    seen = []
+
+    def objective(logits: Tensor, labels: Tensor) -> Tensor:
+        seen.append(labels.tolist())
+        return F.cross_entropy(logits, labels)
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, count))
+    fit(model, data, Recipe(3, 0.1, 0.9, 8, "fp32", 0), label="test", objective=objective)
+    assert [len(batch) for batch in seen] == [8, 8, 4] * 3
+    epochs = [sum(seen[start : start + 3], []) for start in (0, 3, 6)]
+    assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+
+
+def test_no_epoch_changes_nothing(toy: Dataset, trained: Classifier):
+    assert same_state(fitted(toy, trained, epochs=0), trained)
+
+
+# --- the same seed ------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_weights(toy: Dataset, trained: Classifier):
+    torch.manual_seed(12345)  # what else was drawn in this process has no part in it
+    assert same_state(fitted(toy), trained)
+
+
+def test_another_seed_gives_another_order(toy: Dataset, trained: Classifier):
+    assert not same_state(fitted(toy, seed=1), trained)
+
+
+def test_no_other_random_draw_is_disturbed(toy: Dataset):
+    before = torch.get_rng_state()
+    fitted(toy, epochs=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class FileCheckpoint:
+    """Keeps the state in a file, as the experiment does, and breaks off after some saves."""
+
+    def __init__(self, path: Path, saves: int | None = None):
+        self.path, self.saves = path, saves
+
+    def load(self, label: str) -> dict[str, Tensor] | None:
+        return store.read(self.path, {}).tensors if self.path.exists() else None
+
+    def save(self, label: str, state: dict[str, Tensor]) -> None:
+        store.write(self.path, {}, state, {})
+        if self.saves is not None:
+            self.saves -= 1
+            if self.saves == 0:
+                raise Interrupted
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+@pytest.mark.parametrize("epochs_before", [1, 3])
+def test_an_interrupted_fit_goes_on_to_the_same_weights(toy: Dataset, tmp_path: Path, epochs_before: int, momentum):
+    whole = fitted(toy, momentum=momentum)
+    with pytest.raises(Interrupted):
+        fitted(toy, momentum=momentum, checkpoint=FileCheckpoint(tmp_path / "partial", saves=epochs_before))
+    steps = []
+
+    def objective(logits: Tensor, labels: Tensor) -> Tensor:
+        steps.append(len(labels))
+        return F.cross_entropy(logits, labels)
+
+    resumed = fitted(toy, momentum=momentum, checkpoint=FileCheckpoint(tmp_path / "partial"), objective=objective)
+    assert same_state(resumed, whole)
+    assert sum(steps) == (TOY_RECIPE.epochs - epochs_before) * len(toy.train)
+
+
+# --- BatchNorm ----------------------------------------------------------------------------------------------------
+
+
+def test_frozen_statistics_stay_and_weights_move(toy: Dataset, trained: Classifier):
+    model = fitted(toy, trained, epochs=1, batchnorm="frozen")
+    assert all(torch.equal(buffer, buffers(trained)[name]) for name, buffer in model.body.named_buffers(prefix="body"))
+    norm, before = model.body[0][1], trained.body[0][1]
+    assert not torch.equal(norm.weight, before.weight), "scale and shift are weights like any other"
+    assert not torch.equal(model.body[0][0].weight, trained.body[0][0].weight)
+
+
+def test_at_rate_0_statistics_move_alone(toy: Dataset, trained: Classifier):
+    model = fitted(toy, trained, lr=0.0, epochs=1)
+    weights = dict(trained.named_parameters())
+    assert all(torch.equal(parameter, weights[name]) for name, parameter in model.named_parameters())
+    moved = [
+        name
+        for name, buffer in model.body.named_buffers(prefix="body")
+        if not torch.equal(buffer, buffers(trained)[name])
+    ]
+    assert len(moved) == len(buffers(trained))
+
+
+def test_at_rate_0_with_frozen_statistics_nothing_moves(toy: Dataset, trained: Classifier):
+    assert same_state(fitted(toy, trained, lr=0.0, batchnorm="frozen"), trained)
+
+
+# --- prediction ---------------------------------------------------------------------------------------------------
+
+
+def test_prediction_is_a_plain_forward_pass(toy: Dataset, trained: Classifier):
+    model = copy.deepcopy(trained).train()
+    with torch.no_grad():
+        expected = trained(pixels(toy.test.images))
+    found = predict(model, toy.test.images, "fp32")
+    assert torch.equal(found, expected)
+    assert found.dtype == torch.float32
+    assert same_state(model, trained), "prediction leaves the running statistics"
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40])
+def test_the_batch_size_of_prediction_does_not_matter(toy: Dataset, trained: Classifier, batch_size: int):
+    whole = predict(trained, toy.test.images, "fp32")
+    parts = predict(trained, toy.test.images, "fp32", batch_size)
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_prediction_in_bf16_is_near(toy: Dataset, trained: Classifier):
+    exact, rounded = (predict(trained, toy.test.images, precision) for precision in ("fp32", "bf16"))
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    assert (rounded - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+# --- device and precision -----------------------------------------------------------------------------------------
+
+
+def test_cuda_without_a_device_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = refusal(resolve_device, "cuda")
+    assert message.startswith("device='cuda': ")
+    assert "allowed: auto, cpu" in message
+    assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
+
+
+def test_a_device_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda")
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+def test_precision_is_as_asked_or_as_the_processor_can():
+    cpu = torch.device("cpu")
+    assert [resolve_precision(asked, cpu) for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
+    assert resolve_precision("auto", cpu) in ("fp32", "bf16")
+
+
+# --- a step, captured on a GPU --------------------------------------------------------------------------------------
+
+
+def test_a_step_asks_for_its_context_with_labels_on_the_cpu_and_does_without(toy: Dataset, trained: Classifier):
+    asked, inside = [], []
+
+    @contextmanager
+    def context() -> Iterator[None]:
+        inside.append(True)
+        yield
+
+    def around(epoch: int, labels: Tensor) -> AbstractContextManager[None] | None:
+        asked.append((epoch, len(labels), labels.device.type))
+        return context() if len(asked) % 2 else None
+
+    model = model_for(toy)
+    fit(model, toy.train, TOY_RECIPE, label="test", around_step=around)
+    assert asked == [(epoch, 16, "cpu") for epoch in range(4) for _ in range(5)]
+    assert len(inside) == 10
+    assert same_state(model, trained)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a step is captured on a GPU alone")
+@pytest.mark.parametrize("batchnorm", ["train", "frozen"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch_size", [16, 12])  # 12: the last batch of an epoch is smaller, and runs as a plain step
+def test_a_captured_fit_is_the_plain_fit(toy: Dataset, monkeypatch, batch_size: int, precision: str, batchnorm: str):
+    device = torch.device("cuda")
+    recipe = dataclasses.replace(TOY_RECIPE, batch_size=batch_size, precision=precision)
+    captured, plain = (model_for(toy).to(device) for _ in range(2))
+    fit(captured, toy.train.to(device), recipe, label="captured", batchnorm=batchnorm)
+    monkeypatch.setattr(Step, "__call__", Step.plain)
+    fit(plain, toy.train.to(device), recipe, label="plain", batchnorm=batchnorm)
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(captured.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
