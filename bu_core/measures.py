@@ -3,19 +3,23 @@
 import math
 import statistics
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .results import Kept
 
-class Outputs(NamedTuple):
+
+@dataclass(frozen=True)
+class Outputs:
     """What a model says of one set of images. `logits`: float32, (N, K); `labels`: the true classes, int64, (N,)."""
 
-    logits: Tensor
-    labels: Tensor
+    logits: Annotated[Tensor, Kept(torch.float32, recorded=torch.float16)]
+    labels: Annotated[Tensor, Kept(torch.int64, recorded=torch.uint8)]
 
 
 def accuracy(outputs: Outputs) -> float:
@@ -51,7 +55,15 @@ def entropy_histogram(outputs: Outputs) -> list[float]:
     return (100 * counts / counts.sum()).tolist()
 
 
-def entropy_distances(outputs: Outputs, reference: Outputs) -> dict[str, float]:
+@dataclass(frozen=True)
+class EntropyDistances:
+    """How far the entropies of one set of images lie from those of another; `entropy_distances` says how."""
+
+    jensen_shannon: float
+    wasserstein: float
+
+
+def entropy_distances(outputs: Outputs, reference: Outputs) -> EntropyDistances:
     """How far the entropies of one set of images lie from those of another, or those that two models give it.
 
     `jensen_shannon`: the divergence of the two `entropy_histogram`, in bits, 0 (the same) to 1 (no bin in common).
@@ -63,7 +75,7 @@ def entropy_distances(outputs: Outputs, reference: Outputs) -> dict[str, float]:
 
     distance = jensenshannon(entropy_histogram(outputs), entropy_histogram(reference), base=2)
     moved = wasserstein_distance(entropy(outputs).numpy(), entropy(reference).numpy())
-    return {"jensen_shannon": float(distance**2), "wasserstein": float(moved)}
+    return EntropyDistances(float(distance**2), float(moved))
 
 
 def agreement(outputs: Outputs, reference: Outputs) -> float:
@@ -71,11 +83,24 @@ def agreement(outputs: Outputs, reference: Outputs) -> float:
     return 100 * (outputs.logits.argmax(1) == reference.logits.argmax(1)).double().mean().item()
 
 
-def interval(values: Sequence[float]) -> dict[str, float | None]:
-    """`mean`, and `half_width` of its 95 % interval by Student's t; None for a single value."""
+@dataclass(frozen=True)
+class Interval:
+    """A mean, and half the width of its 95 % interval; None for a single value."""
+
+    mean: float
+    half_width: float | None
+
+    def shown(self, form: str = ".2f") -> str:
+        """The mean in a format, and half the width where there is one: `4.05 ± 0.76`."""
+        mean = format(self.mean, form)
+        return mean if self.half_width is None else f"{mean} ± {self.half_width:{form.lstrip('+')}}"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """The mean of some values and its 95 % interval by Student's t."""
     from scipy.stats import t as student_t
 
     half = None
     if len(values) > 1:
         half = float(student_t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
-    return {"mean": statistics.fmean(values), "half_width": half}
+    return Interval(statistics.fmean(values), half)

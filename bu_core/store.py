@@ -11,8 +11,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .checks import SettingError
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """Tensors by name, and facts that JSON can hold."""
-
-    tensors: dict[str, Tensor]
-    facts: dict[str, Any]
+from .results import Artefact
 
 
 class DamagedArtefactWarning(UserWarning):
@@ -40,34 +32,58 @@ class DamagedArtefactWarning(UserWarning):
 class Store:
     """A folder of artefacts. Raises SettingError, which names the `setting`, where the folder cannot be written.
 
-    `beside` is another folder of artefacts, which is read and never written: what is there is not computed.
+    `beside` is another folder of artefacts, a record's, which is read and never written. With `refuse`, what is in
+    neither is not computed: the exception that `refuse(file name)` gives is raised.
     """
 
-    def __init__(self, folder: str | os.PathLike, setting: str, beside: Path | None = None):
-        self.folder, self.beside = Path(folder), beside
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        setting: str,
+        beside: Path | None = None,
+        refuse: Callable[[str], Exception] | None = None,
+    ):
+        self.folder, self.setting, self.beside, self.refuse = Path(folder), setting, beside, refuse
         self.served: set[Path] = set()  # what was asked for, for those who keep a copy
+        self._exact = 0
         try:
             (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingError(f"{setting}: cannot be written ({error.strerror})") from error
+        except (OSError, ValueError) as error:
+            raise SettingError(f"{setting}: cannot be written ({getattr(error, 'strerror', error)})") from error
         if not os.access(self.folder / ".locks", os.W_OK):
             raise SettingError(f"{setting}: cannot be written (permission denied)")
 
-    def get(
-        self, kind: str, key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor], Mapping[str, Any]]]
-    ) -> Artefact:
-        """The artefact of this kind and key; `make` computes its tensors and facts where it is not stored yet."""
+    def get(self, kind: str, key: Mapping[str, Any], make: Callable[[], Artefact]) -> Artefact:
+        """The artefact of this kind and key; `make` computes it where it is not stored yet."""
         path = self.path(kind, key)
         self.served.add(path)
-        for known in (path, *([self.beside / path.name] if self.beside else [])):
-            with contextlib.suppress(ValueError):  # absent or damaged: looked at again once nobody else can
-                return read(known, key)
+        with contextlib.suppress(ValueError):  # absent or damaged: looked at again once nobody else can
+            return read(path, key)
+        if self.beside:
+            with contextlib.suppress(ValueError):
+                found = read(self.beside / path.name, key)
+                if not (self._exact and found.recorded):
+                    return found
+        if self.refuse:
+            raise self.refuse(path.name)
         with FileLock(self.folder / ".locks" / f"{path.stem}.lock"):
-            if (found := self._read(path, key)) is None:  # another process may have made it while this one waited
-                tensors, facts = make()
-                write(path, key, tensors, facts)
-                found = read(path, key)
-        return found
+            if (there := self._read(path, key)) is not None:  # another process may have made it while this one waited
+                return there
+            made = make()
+            try:
+                write(path, key, made)
+            except (OSError, SafetensorError) as error:
+                raise SettingError(f"{self.setting}: cannot be written ({error})") from error
+            return read(path, key)
+
+    @contextlib.contextmanager
+    def exact(self) -> Iterator[None]:
+        """Inside, what `beside` keeps in fewer bits than it had is not served: nothing new is computed from it."""
+        self._exact += 1
+        try:
+            yield
+        finally:
+            self._exact -= 1
 
     def path(self, kind: str, key: Mapping[str, Any]) -> Path:
         """Where the artefact of this kind and key lies, or will lie."""
@@ -93,14 +109,16 @@ def digest(key: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write(path: Path, key: Mapping[str, Any], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def write(path: Path, key: Mapping[str, Any], artefact: Artefact) -> None:
     """Write an artefact beside its place and rename it into it."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()}
     header = {
         "key": json.dumps(key, sort_keys=True),
-        "facts": json.dumps(facts, sort_keys=True),
-        "checksum": _checksum(tensors, json.dumps(facts, sort_keys=True)),
+        "facts": json.dumps(artefact.facts, sort_keys=True),
+        "checksum": _checksum(tensors, json.dumps(artefact.facts, sort_keys=True)),
     }
+    if artefact.recorded:
+        header["recorded"] = json.dumps(artefact.recorded, sort_keys=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(tensors, beside, metadata=header)
@@ -127,29 +145,19 @@ def read_any(path: Path) -> tuple[dict[str, Any], Artefact]:
         raise ValueError(f"is damaged ({error})") from error
     if header.get("checksum") != _checksum(tensors, header.get("facts", "")):
         raise ValueError("is damaged (its checksum differs)")
-    return json.loads(header.get("key", "null")), Artefact(tensors, json.loads(header["facts"]))
-
-
-def same(path: Path, other: Path) -> bool:
-    """Whether both files hold the same artefact, and neither is damaged. Their bytes may differ: safetensors writes the
-    header in any order."""
-    headers = []
-    for of in (path, other):
-        try:
-            read_any(of)
-        except ValueError:
-            return False
-        with safe_open(of, framework="pt") as file:
-            headers.append(file.metadata())
-    return headers[0] == headers[1]  # which hold the key, the facts, and a checksum of the tensors
+    recorded = json.loads(header.get("recorded", "{}"))
+    return json.loads(header.get("key", "null")), Artefact(tensors, json.loads(header["facts"]), recorded)
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside its place and rename it into it; what is not a finite number becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
-    os.replace(beside, path)
+    try:
+        beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:

@@ -7,8 +7,8 @@ tell the two apart. The paper (sections 5.1 and 5.3) gives no more than that, so
   an attack learns from the remaining classes and is then asked about a class that it has never met, and whose label
   the unlearned model no longer gives. A feature such as the loss would say that the label is gone, which accuracy
   says already, and not whether the image was seen. So the attack sees posteriors in order of size (`features`).
-- **Its two fits.** `from_own_outputs` learns from the attacked model's D_r (members) and D_rt (not members): an
-  attacker who knows part of the training data. `from_shadows` learns from models that the attacker trained:
+- **Its two fits.** `own_outputs` learns from the attacked model's D_r (members) and D_rt (not members): an
+  attacker who knows part of the training data. `shadow_models` learns from models that the attacker trained:
   no member is known.
 - **A logistic regression**, where Shokri et al. fit small networks: on the digits these, and trees, reach no larger
   AUC, and where there is little to find they follow chance.
@@ -16,24 +16,35 @@ tell the two apart. The paper (sections 5.1 and 5.3) gives no more than that, so
   share of D_ft, images of that class that no model has seen, is its rate of false alarms there.
 """
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..measures import Outputs, entropy
+from ..results import Estimate
 
 FOLDS = 5  # of the cross-validation
 SAMPLES = 10_000  # members, and as many others, that an attack is fitted to at the most
 DRAWS = 10_000  # resamplings behind an interval
 FLOOR = 50.0  # log-posteriors and log-odds end at -50 and 50: beyond, a posterior is 0 or 1 to any attacker
 
-# All that decides an attack's scores beside the outputs that it is given; a stored score is found by it.
-SETTINGS = {"classifier": "logistic regression", "features": "top 3 and entropy", "folds": FOLDS, "samples": SAMPLES}
+
+def constants() -> dict[str, Any]:
+    """All that decides an attack's scores beside the outputs that it is given."""
+    return {
+        "classifier": "logistic regression",
+        "features": "top 3 and entropy",
+        "folds": FOLDS,
+        "samples": SAMPLES,
+        "floor": FLOOR,
+    }
 
 
-class Scores(NamedTuple):
+@dataclass(frozen=True)
+class Scores:
     """How sure an attack is that each image was trained on: float64, 0 to 1; above 0.5 it is called a member.
 
     `members`, (M,), and `others`, (L,): images of D_r and D_rt that the attack was not fitted to, whose truth is known.
@@ -59,86 +70,58 @@ def features(logits: Tensor) -> np.ndarray:
     return torch.stack([odds, ordered[:, 1], ordered[:, 2], spread], 1).clamp(-FLOOR, FLOOR).numpy()
 
 
-def from_own_outputs(outputs: dict[str, Outputs], seed: int) -> Scores:
-    """An attack fitted to the model's own outputs on D_r (members) and D_rt (others), as many of each.
+@dataclass(frozen=True)
+class Counts:
+    """How many images of known truth an attack was tried on."""
 
-    `outputs`: of the four sets. The scores of `members` and `others` are from cross-validation; D_f and D_ft, which
-    have no part in it, are scored by the attack that is fitted to all folds.
-    """
-    members, others = _balanced(outputs["remain_train"].logits, outputs["remain_test"].logits, seed)
-    attack = _fitted(members, others)
-    asked = (attack.predict_proba(features(outputs[part].logits))[:, 1] for part in ("forget_train", "forget_test"))
-    return Scores(*held_out(members, others, seed), *map(torch.from_numpy, asked))
+    members: int
+    others: int
 
 
-def from_shadows(outputs: dict[str, Outputs], shadows: list[tuple[Tensor, Tensor]], seed: int) -> Scores:
-    """An attack fitted to shadow models: to their logits on images that each was trained on, and on others.
-
-    `outputs`: of the four sets, by the attacked model, none of whose images the attack was told of. `shadows`: for
-    each model the logits of its members, (M, K), and of others, (L, K).
-    """
-    members, others = _balanced(*(torch.cat(logits) for logits in zip(*shadows, strict=True)), seed)
-    attack = _fitted(members, others)
-    asked = ("remain_train", "remain_test", "forget_train", "forget_test")
-    return Scores(*(torch.from_numpy(attack.predict_proba(features(outputs[part].logits))[:, 1]) for part in asked))
-
-
-def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The numbers from 0 to `count` - 1 in two disjoint halves, int64, in random order: one to train a shadow model
-    on, one to leave out."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return order[: count // 2], order[count // 2 :]
-
-
-def held_out(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Scores of members and others, float64, (M,) and (L,), each by an attack that was not fitted to that image.
-
-    `members`, `others`: logits, (M, K) and (L, K), M and L at least the number of folds.
-    """
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
-    truth = np.repeat([1, 0], [len(members), len(others)])
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    given = features(torch.cat([members, others]))
-    found = cross_val_predict(_classifier(), given, truth, cv=folds, method="predict_proba")[:, 1]
-    return torch.from_numpy(found[truth == 1]), torch.from_numpy(found[truth == 0])
-
-
-def summary(scores: Scores, retrain: Scores | None, seed: int) -> dict[str, Any]:
-    """What an attack found, each number with the ends `_low` and `_high` of its 95 % interval.
+@dataclass(frozen=True)
+class AttackSummary:
+    """What an attack found, each number with its 95 % interval.
 
     In percent: `asr`, the share of D_f called members; `false_positive_rate`, that of D_ft; `balanced_accuracy` on
     images whose truth is known, 50 by chance. In percentage points: `advantage`, asr less false_positive_rate: what
-    the attack knows of D_f and not merely of the class; `distance_to_retrain`, asr less that of `retrain`, None
-    without it. `auc`, 0 to 1: the chance that a member scores above another image. `images`: how many members and
-    others `balanced_accuracy` and `auc` rest on.
+    the attack knows of D_f and not merely of the class; `distance_to_retrain`, asr less Retrain's, None without it.
+    `auc`, 0 to 1: the chance that a member scores above another image. `images`: what `balanced_accuracy` and `auc`
+    rest on.
+    """
+
+    asr: Estimate
+    false_positive_rate: Estimate
+    advantage: Estimate
+    balanced_accuracy: Estimate
+    auc: Estimate
+    images: Counts
+    distance_to_retrain: Estimate
+
+
+def summary(scores: Scores, retrain: Scores | None, seed: int) -> AttackSummary:
+    """What an attack found of one model; `retrain`: the scores of the same attack on Retrain, where there is one.
 
     The intervals are percentile bootstraps over the images (see `resampled_shares`; for the distance, `retrain`'s call
     of an image is drawn with the image); for `auc` DeLong's. They hold for these models and this attack: another seed's
     model is another draw, which they do not cover.
     """
     generator = np.random.default_rng(seed)
-    called = {name: found.numpy() > 0.5 for name, found in scores._asdict().items()}
+    called = {name: (found.numpy() > 0.5) for name, found in vars(scores).items()}
     share = {name: 100 * found.mean() for name, found in called.items()}
     drawn = {name: 100 * resampled_shares(found, generator) for name, found in called.items()}
-    accuracy = (share["members"] + 100 - share["others"]) / 2
-    result = {
-        **_entry("asr", share["forget_train"], drawn["forget_train"]),
-        **_entry("false_positive_rate", share["forget_test"], drawn["forget_test"]),
-        **_entry(
-            "advantage", share["forget_train"] - share["forget_test"], drawn["forget_train"] - drawn["forget_test"]
-        ),
-        **_entry("balanced_accuracy", accuracy, (drawn["members"] + 100 - drawn["others"]) / 2),
-        **dict(zip(("auc", "auc_low", "auc_high"), auc(scores.members, scores.others), strict=True)),
-        "images": {"members": len(scores.members), "others": len(scores.others)},
-        "distance_to_retrain": None,
-        "distance_to_retrain_low": None,
-        "distance_to_retrain_high": None,
-    }
+    distance = Estimate(None, None, None)
     if retrain is not None:
         further = called["forget_train"].astype(float) - (retrain.forget_train.numpy() > 0.5)
-        result |= _entry("distance_to_retrain", 100 * further.mean(), 100 * resampled_means(further, generator))
-    return result
+        distance = _estimate(100 * further.mean(), 100 * resampled_means(further, generator))
+    return AttackSummary(
+        _estimate(share["forget_train"], drawn["forget_train"]),
+        _estimate(share["forget_test"], drawn["forget_test"]),
+        _estimate(share["forget_train"] - share["forget_test"], drawn["forget_train"] - drawn["forget_test"]),
+        _estimate((share["members"] + 100 - share["others"]) / 2, (drawn["members"] + 100 - drawn["others"]) / 2),
+        auc(scores.members, scores.others),
+        Counts(len(scores.members), len(scores.others)),
+        distance,
+    )
 
 
 def resampled_shares(called: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -160,7 +143,7 @@ def resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.nd
     return generator.multinomial(len(values), counts / len(values), DRAWS) @ levels / len(values)
 
 
-def auc(members: Tensor, others: Tensor) -> tuple[float, float, float]:
+def auc(members: Tensor, others: Tensor) -> Estimate:
     """Area under the ROC curve of two sets of scores, (M,) and (L,), and its 95 % interval (DeLong et al. 1988).
 
     It is the mean, over the members, of the share of others that score below; an equal score counts half.
@@ -172,27 +155,30 @@ def auc(members: Tensor, others: Tensor) -> tuple[float, float, float]:
     above = 1 - (ranks[len(members) :] - rankdata(others.numpy())) / len(members)
     half = 1.96 * np.sqrt(below.var(ddof=1) / len(below) + above.var(ddof=1) / len(above))
     value = below.mean()
-    return float(value), float(max(0, value - half)), float(min(1, value + half))
+    return Estimate(float(value), float(max(0, value - half)), float(min(1, value + half)))
 
 
-def _entry(name: str, value: float, draws: np.ndarray) -> dict[str, float]:
+def _estimate(value: float, draws: np.ndarray) -> Estimate:
     low, high = np.percentile(draws, (2.5, 97.5))
-    return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return Estimate(float(value), float(low), float(high))
 
 
-def _balanced(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def balanced(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """As many members as others, drawn at random, SAMPLES of each at the most."""
     generator = torch.Generator().manual_seed(seed)
     count = min(len(members), len(others), SAMPLES)
-    return tuple(side[torch.randperm(len(side), generator=generator)[:count]] for side in (members, others))
+    first, second = (side[torch.randperm(len(side), generator=generator)[:count]] for side in (members, others))
+    return first, second
 
 
-def _fitted(members: Tensor, others: Tensor) -> Any:
+def fitted(members: Tensor, others: Tensor) -> Any:
+    """The classifier of an attack, fitted to logits, (M, K), of members, and to those of others, (L, K)."""
     truth = np.repeat([1, 0], [len(members), len(others)])
-    return _classifier().fit(features(torch.cat([members, others])), truth)
+    return classifier().fit(features(torch.cat([members, others])), truth)
 
 
-def _classifier() -> Any:
+def classifier() -> Any:
+    """A logistic regression on standardised features, not fitted yet."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -1,15 +1,18 @@
-"""Recorded runs: what the notebooks need of an experiment, small enough for the repository and without an image.
+"""Recorded runs: what the chapters need of an experiment, small enough for the repository and without an image.
 
-`bu_book.publish` leaves a run under `book/results/<name>/`; `Record.find` gives the run recorded with a config's
-very settings. An experiment with a record shows it without the data.
+`bu_book.publish` leaves a run under `book/results/<name>/`. An experiment that was recorded is shown from there, on any
+machine and without the data. What the record does not hold is `NotRecorded`, and is never computed silently.
 
-- `record.json`: settings, data set (names, sizes, fingerprint), machine, and the command.
+- `record.json`: settings, data set (names, sizes, fingerprint), machine, command, and a checksum of each file.
 - `store/`: the artefacts that the chapters ask for, under the names that the store gave them. Logits are float16, which
   keeps three decimal digits, and labels uint8. Of the weights there are the original's and Retrain's; of people none,
   since no model from here should recognise anybody.
 """
 
+import hashlib
 import json
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +20,25 @@ from typing import Any
 
 import torch
 
+from ..checks import SettingError
 from ..config import Config
 from ..data import Dataset, LabelledImages
+from .environment import Environment
 
 ROOT = Path(__file__).resolve().parents[2] / "book" / "results"
 
 # Settings that say where and on what a run is made, and not which run it is.
 WHERE_MADE = ("data_dir", "device", "precision", "results_dir")
+# Settings that ask for more to be measured or shown, and change nothing that was.
+ASKED_FOR = ("elsewhere", "timing_runs", "beside", "title")
+
+
+class NotRecorded(Exception):
+    """A record lacks what was asked for; the message says what, and how to get it."""
+
+
+class DamagedRecordWarning(UserWarning):
+    """A record that cannot be read is left aside; the message says how to get it back."""
 
 
 @dataclass(frozen=True)
@@ -34,55 +49,84 @@ class Record:
 
     @classmethod
     def find(cls, config: Config) -> "Record | None":
-        """The run that was recorded with these settings; None where there is none, or where `data_dir` is given."""
+        """The run that was recorded with these settings; None where there is none, or where `data_dir` is given.
+
+        A damaged record of another run is named in a warning; that of this very run raises SettingError.
+        """
         if config.data_dir is not None:
             return None
-        for path in sorted(ROOT.glob("*/record.json")):
-            record = cls(path.parent)
-            if which_run(Config.from_mapping(record._content["config"])) == which_run(config):
-                return record
+        for record in records():
+            try:
+                if which_run(Config.from_mapping(record.content["config"])) == which_run(config):
+                    return record
+            except (ValueError, KeyError) as error:
+                message = f"{record.folder / 'record.json'}: {error}; `git checkout -- {record.shown}` brings it back"
+                if record.folder.name == Path(config.results_dir).name:
+                    raise SettingError(message) from None
+                warnings.warn(message, DamagedRecordWarning, stacklevel=2)
         return None
 
     @property
     def store(self) -> Path:
         return self.folder / "store"
 
+    @property
+    def shown(self) -> str:
+        """The folder as a message names it: from the root of the repository, where it lies in it."""
+        root = ROOT.parent.parent
+        return str(self.folder.relative_to(root) if self.folder.is_relative_to(root) else self.folder)
+
     @cached_property
-    def _content(self) -> dict[str, Any]:
-        return json.loads((self.folder / "record.json").read_text())
+    def content(self) -> dict[str, Any]:
+        """`record.json`. Raises ValueError where it is no such file, or another than was written."""
+        try:
+            content = json.loads((self.folder / "record.json").read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"cannot be read ({error})") from error
+        if not isinstance(content, dict) or content.get("checksum") != checksum(content):
+            raise ValueError("is damaged (its checksum differs)")
+        return content
 
     @property
-    def environment(self) -> dict[str, Any]:
-        """The machine that the run was made on, as `experiment.environment` says."""
-        return self._content["environment"]
+    def environment(self) -> Environment:
+        """The machine that the run was made on."""
+        return self.content["environment"]
 
     @property
     def dataset(self) -> Dataset:
         """The data set as far as it is known without its images: both sides are empty."""
-        facts = self._content["dataset"]
+        facts = self.content["dataset"]
         nothing = LabelledImages(torch.empty(0, *facts["shape"], dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-        classes = tuple(facts["classes"])
         return Dataset(
             facts["name"],
             facts["origin"],
-            classes,
+            tuple(facts["classes"]),
             nothing,
             nothing,
             facts["fingerprint"],
             others_fingerprint=facts["others_fingerprint"],
         )
 
+    def missing(self, file: str) -> str:
+        """Why an artefact of this name is not to be had: it was never recorded, or its file is gone or damaged."""
+        kind = file.rsplit("-", 1)[0].replace("-", " of ", 1)
+        if file not in self.content["files"]:
+            return f"{kind}: not recorded in {self.folder.name}; name a data_dir to compute it"
+        state = "is damaged" if (self.store / file).exists() else "is missing"
+        return f"{kind}: {self.shown}/store/{file} {state}; `git checkout -- {self.shown}` brings it back"
 
-def recorded() -> list[str]:
-    """The names of the recorded runs: those of their profiles."""
-    return sorted(path.parent.name for path in ROOT.glob("*/record.json"))
 
-
-def configs(results_dir: str) -> dict[str, Config]:
-    """The settings of each recorded run, by its name, with this folder for what is computed from the record."""
-    found = {name: Record(ROOT / name)._content["config"] for name in recorded()}
-    return {name: Config.from_mapping(config | {"results_dir": results_dir}) for name, config in found.items()}
+def records() -> Iterator[Record]:
+    """The recorded runs by name; some may be damaged."""
+    return (Record(path.parent) for path in sorted(ROOT.glob("*/record.json")))
 
 
 def which_run(config: Config) -> dict[str, Any]:
-    return {name: value for name, value in config.as_dict().items() if name not in WHERE_MADE}
+    """The settings that tell one run from another."""
+    return {name: value for name, value in config.as_dict().items() if name not in (*WHERE_MADE, *ASKED_FOR)}
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """The digest of a record's content, which stands in it."""
+    rest = {name: value for name, value in content.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

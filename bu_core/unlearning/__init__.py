@@ -2,14 +2,14 @@
 
 A method takes an `UnlearningTask` and its settings as keyword arguments, and returns a new model of the original's
 shape; it leaves the original untouched and neither times nor evaluates itself. A new method needs a file beside these
-and a line in METHODS; the names, ranges and defaults of its settings are read off its signature.
+and a line in METHODS; the names, ranges and defaults of its settings are read off its signature, its title, colour and
+the data that it goes through off its `@method`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..checks import keyword_settings, one_of
-from ..models import Classifier
 from .amnesiac import amnesiac
 from .boundary_expanding import boundary_expanding
 from .boundary_shrink import boundary_shrink
@@ -17,12 +17,13 @@ from .finetune import finetune
 from .fisher import fisher
 from .negative_gradient import negative_gradient
 from .random_labels import random_labels
+from .register import Method, method
 from .retrain import retrain
 from .task import UnlearningTask
 
-__all__ = ["METHODS", "UnlearningTask", "method_settings"]
+__all__ = ["METHODS", "Method", "UnlearningTask", "method", "method_settings"]
 
-METHODS: dict[str, Callable[..., Classifier]] = {
+METHODS: dict[str, Method] = {
     "retrain": retrain,
     "finetune": finetune,
     "negative_gradient": negative_gradient,
@@ -34,6 +35,6 @@ METHODS: dict[str, Callable[..., Classifier]] = {
 }
 
 
-def method_settings(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of `method`: its defaults, replaced by what is `given` and checked against its signature."""
-    return keyword_settings(f"unlearning.{method}", METHODS[one_of("methods", method, METHODS)], given)
+def method_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of a method: its defaults, replaced by what is `given` and checked against its signature."""
+    return keyword_settings(f"unlearning.{name}", METHODS[one_of("methods", name, METHODS)].unlearn, given)

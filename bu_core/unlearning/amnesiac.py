@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from ..checks import BatchNorm, Epochs, LearningRate, Range
 from ..models import Classifier
 from ..training import Checkpoint, Stopwatch
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Amnesiac", colour="#5B3A8E", goes_through="remain")
 def amnesiac(
     task: UnlearningTask,
     *,

@@ -4,9 +4,11 @@ import torch
 
 from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier, pruned, widened
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Boundary Expanding", colour="#D55E00")
 def boundary_expanding(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-4, batchnorm: BatchNorm = "train"
 ) -> Classifier:

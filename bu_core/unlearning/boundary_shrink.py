@@ -16,9 +16,11 @@ from ..checks import BatchNorm, Epochs, LearningRate, PixelDistance, Range
 from ..data import LabelledImages, pixels
 from ..models import Classifier
 from ..training import Penalty, Precision, autocast
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Boundary Shrink", colour="#0072B2")
 def boundary_shrink(
     task: UnlearningTask,
     *,

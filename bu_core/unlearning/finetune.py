@@ -2,9 +2,11 @@
 
 from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Finetune", colour="#56B4E9", goes_through="remain")
 def finetune(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.1, batchnorm: BatchNorm = "train"
 ) -> Classifier:

@@ -11,9 +11,11 @@ from ..checks import Range
 from ..data import LabelledImages, pixels
 from ..models import Classifier
 from ..training import Precision, autocast
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Fisher", colour="#6B4423", goes_through="remain")
 def fisher(
     task: UnlearningTask,
     *,

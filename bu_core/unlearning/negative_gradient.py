@@ -5,9 +5,11 @@ from torch.nn import functional as F
 
 from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Negative Gradient", colour="#CC79A7")
 def negative_gradient(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-5, batchnorm: BatchNorm = "train"
 ) -> Classifier:

@@ -4,9 +4,11 @@ import torch
 
 from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier
+from .register import method
 from .task import UnlearningTask
 
 
+@method(title="Random Labels", colour="#E69F00")
 def random_labels(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-5, batchnorm: BatchNorm = "train"
 ) -> Classifier:

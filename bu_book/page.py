@@ -1,0 +1,246 @@
+"""What a chapter's notebook works with: its own run, those that stand beside it, and how results reach the page.
+
+    page = Page.open()                      # the notebook's parameters decide which runs
+    found = page.measure(timing.measure)    # one result a run
+    page.figure(timing.time_per_method, found, caption="...", alt="...")
+
+Where a record lacks a result, the page says so in its place and goes on.
+"""
+
+import ast
+import html
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+from IPython import get_ipython
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from bu_core.config import Config
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import Metrics, metrics
+from bu_core.experiment.record import NotRecorded
+from bu_core.models import ONE_WIDTH
+from bu_core.results import as_json
+
+from . import claims
+from .style import as_svg, as_table, in_html, in_markdown, sets_named, title, use_style
+
+Result = TypeVar("Result")
+
+MODEL_TITLES = {
+    "allcnn": "All-CNN",
+    "allcnn_groupnorm": "All-CNN with GroupNorm",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+}
+
+
+@dataclass(frozen=True)
+class Found(Generic[Result]):
+    """One result a run, by the run's title, the page's own first; `missing`: why a run has none."""
+
+    results: dict[str, Result]
+    missing: dict[str, str]
+    own_title: str
+
+    @property
+    def own(self) -> Result | None:
+        """The result of the page's own run; None where its record lacks it."""
+        return self.results.get(self.own_title)
+
+
+class Page:
+    """The runs of a page by their titles, its own first."""
+
+    def __init__(self, config: Config):
+        use_style()
+        self.runs = {run_title(config): Experiment(config)}
+        for profile in config.beside:
+            other = beside(config, profile)
+            name = run_title(other)
+            self.runs[name if name not in self.runs else f"{name} ({Path(other.results_dir).name})"] = Experiment(other)
+        self.own_title, self.own = next(iter(self.runs.items()))
+        self._known: dict[str, Found[Any]] = {}
+
+    @classmethod
+    def open(cls) -> "Page":
+        """The page of the running notebook."""
+        return cls(notebook_config())
+
+    def measure(self, ask: Callable[[Experiment], Result]) -> Found[Result]:
+        """What every run answers to a question."""
+        results, missing = {}, {}
+        for name, run in self.runs.items():
+            try:
+                results[name] = ask(run)
+            except NotRecorded as reason:
+                missing[name] = str(reason)
+        return Found(results, missing, self.own_title)
+
+    def metrics(self) -> Found[Metrics]:
+        """The metrics of every run."""
+        return self.measure(metrics)
+
+    # --- what is shown --------------------------------------------------------------------------------------------
+
+    def introduce(self) -> None:
+        """Which run this is, which stand beside it, and which models diverged."""
+        found = self.metrics()
+        if found.own is None:
+            display(Markdown(f"*{_not_recorded(found)}*"))
+            return
+        lines = [f"*This page:* {run_in_words(found.own)}"]
+        if others := [in_markdown(name) for name in self.runs if name != self.own_title]:
+            lines.append(f"*Beside it:* {', '.join(others)}.")
+        if found.own.diverged:
+            names = ", ".join(title(name) for name in found.own.diverged)
+            lines.append(f"**Diverged:** {names}. Their outputs are not finite, so no number of them is shown.")
+        display(Markdown("\n\n".join(lines)))
+
+    def figure(self, draw: Callable[[Result], Figure], found: Found[Result], *, caption: str, alt: str) -> None:
+        """A figure of every run, in tabs. The `caption` is plain text; `alt` tells who cannot see it what it shows."""
+
+        def drawn(result: Result) -> str:
+            return f"<figure>{as_svg(draw(result), alt)}<figcaption>{sets_named(caption)}</figcaption></figure>"
+
+        _show(_tabs({name: drawn(result) for name, result in found.results.items()}, found))
+
+    def table(self, make: Callable[[Result], Styler], found: Found[Result]) -> None:
+        """A table of every run, in tabs."""
+        _show(_tabs({name: make(result).to_html() for name, result in found.results.items()}, found))
+
+    def compare(self, rows: Callable[[Result], Mapping[str, str]], found: Found[Result]) -> None:
+        """One table of all runs: a column each, with what `rows` gives of it, as HTML by the title of the row."""
+        if found.own is None and len(found.results) == 0:
+            _show(f"<p><em>{html.escape(_not_recorded(found))}</em></p>")
+            return
+        frame = pd.DataFrame({in_html(name): dict(rows(result)) for name, result in found.results.items()})
+        _show(as_table(frame.fillna("–")).to_html())
+
+    def words(self, write: Callable[[Result], str], found: Found[Result]) -> None:
+        """Sentences about the page's own run, as Markdown."""
+        display(Markdown(f"*{_not_recorded(found)}*" if found.own is None else write(found.own)))
+
+    def verdicts(self, *numbers: int) -> None:
+        """The verdicts on some of the paper's claims, a column a run; the checks behind each fold out."""
+        judged = {name: claims.judged(numbers, run) for name, run in self.runs.items()}
+        _show(claims.table(judged).to_html())
+
+    def provenance(self) -> None:
+        """Everything that decided the numbers of the page's own run, folded."""
+        found = self.metrics()
+        inside = html.escape(_not_recorded(found)) if found.own is None else provenance(found.own).to_html()
+        _show(f"<details><summary>Every parameter, machine, version and commit</summary>{inside}</details>")
+
+
+def notebook_config() -> Config:
+    """The config of the running notebook: what its earlier cells assign to the name of a parameter.
+
+    papermill only warns of a parameter that a notebook does not have, so a wrong name in the cell that it injects is
+    refused here: `-p forgetclass 3` is not ignored.
+    """
+    shell = get_ipython()
+    cells = [ast.parse(shell.input_transformer_manager.transform_cell(cell)) for cell in shell.user_ns["In"][:-1]]
+    injected = [cell.startswith("# Parameters\n") for cell in shell.user_ns["In"][:-1]]
+    known = {field.name for field in fields(Config)}
+    asked = {
+        target.id
+        for cell, by_papermill in zip(cells, injected, strict=True)
+        for statement in cell.body
+        for target in getattr(statement, "targets", [])
+        if isinstance(target, ast.Name) and (by_papermill or target.id in known)
+    }
+    return Config.from_mapping({name: shell.user_ns[name] for name in shell.user_ns if name in asked})
+
+
+def run_title(config: Config) -> str:
+    """How a page calls a run."""
+    return config.title or config.dataset
+
+
+def beside(config: Config, profile: str) -> Config:
+    """The run of a profile that stands beside this one; what it computes lies beside this one's results."""
+    other = Config.from_profile(profile)
+    here = Path(config.results_dir).parent / Path(other.results_dir).name
+    return replace(other, results_dir=str(here), beside=())
+
+
+def run_in_words(found: Metrics) -> str:
+    """One sentence that says which run this is: data, model, training, and the class to forget, as Markdown."""
+    config, dataset = found.config, found.dataset
+    width = f" at {config['width']:g} of its published width" if config["model"] not in ONE_WIDTH else ""
+    data = in_markdown(dataset.origin if dataset.name == "faces" else f"{dataset.name} ({dataset.origin})")
+    model = MODEL_TITLES.get(config["model"], config["model"])
+    return (
+        f"{data}; {model}{width}, {config['epochs']} epochs, seed {config['seed']}; to forget: "
+        f"**{in_markdown(found.forgotten)}**. Trained on {found.methods['original'].environment['date']}."
+    )
+
+
+# The settings stand in rows of their own; where things lie on a disk decides no number.
+_NOT_SHOWN = ("unlearning", "data_dir", "results_dir", "title", "beside")
+
+
+def provenance(found: Metrics) -> Styler:
+    """Everything that decided these numbers: parameters, machine, versions, commit, data."""
+    facts: dict[str, Any] = {
+        **{f"parameter {name}": value for name, value in found.config.items() if name not in _NOT_SHOWN},
+        **{f"settings of {name}": value for name, value in found.config["unlearning"].items() if value},
+        "data": found.dataset.origin,
+        "data fingerprint (SHA-256)": found.dataset.fingerprint,
+    }
+    made: dict[str, list[str]] = {}
+    for name, result in found.methods.items():
+        made.setdefault(json.dumps(result.environment, sort_keys=True), []).append(title(name))
+    for environment, names in made.items():
+        facts[f"made on ({', '.join(names)})"] = json.loads(environment)
+    facts["shown on"] = found.environment
+    frame = pd.DataFrame({"value": {name: in_html(_plain(as_json(value))) for name, value in facts.items()}})
+    return as_table(frame).set_properties(**{"text-align": "left"})
+
+
+def _plain(value: Any) -> str:
+    if value in ({}, []):
+        return "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(entry)}" for name, entry in value.items() if entry is not None)
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return "–" if value is None else str(value)
+
+
+def _not_recorded(found: Found[Any]) -> str:
+    return f"Not recorded: {found.missing[found.own_title]}."
+
+
+_sets = itertools.count()
+
+
+def _tabs(shown: Mapping[str, str], found: Found[Any]) -> str:
+    """HTML of every run in tabs, as sphinx-design has them; without tabs where there is one run."""
+    parts = dict(shown) | {
+        name: f"<p><em>Not recorded: {html.escape(why)}</em></p>" for name, why in found.missing.items()
+    }
+    own = {found.own_title: parts.pop(found.own_title)}
+    parts = own | parts
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    name = f"runs-{next(_sets)}"
+    tabs = "".join(
+        f'<input {"checked" if place == 0 else ""} id="{name}-{place}" name="{name}" type="radio">'
+        f'<label class="sd-tab-label" for="{name}-{place}">{in_html(run)}</label>'
+        f'<div class="sd-tab-content docutils">{inside}</div>'
+        for place, (run, inside) in enumerate(parts.items())
+    )
+    return f'<div class="sd-tab-set docutils">{tabs}</div>'
+
+
+def _show(inside: str) -> None:
+    display(HTML(f'<div class="bu-block">{inside}</div>'))

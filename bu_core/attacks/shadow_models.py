@@ -1,0 +1,26 @@
+"""The membership attack that learns from shadow models, which the attacker trained (Shokri et al. 2017)."""
+
+import torch
+from torch import Tensor
+
+from ..measures import Outputs
+from . import Scores, balanced, features, fitted
+
+
+def from_shadows(outputs: dict[str, Outputs], shadows: list[tuple[Tensor, Tensor]], seed: int) -> Scores:
+    """An attack fitted to shadow models: to their logits on images that each was trained on, and on others.
+
+    `outputs`: of the four sets, by the attacked model, none of whose images the attack was told of. `shadows`: for
+    each model the logits of its members, (M, K), and of others, (L, K).
+    """
+    members, others = balanced(*(torch.cat(logits) for logits in zip(*shadows, strict=True)), seed)
+    attack = fitted(members, others)
+    asked = ("remain_train", "remain_test", "forget_train", "forget_test")
+    return Scores(*(torch.from_numpy(attack.predict_proba(features(outputs[part].logits))[:, 1]) for part in asked))
+
+
+def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The numbers from 0 to `count` - 1 in two disjoint halves, int64, in random order: one to train a shadow model
+    on, one to leave out."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[: count // 2], order[count // 2 :]

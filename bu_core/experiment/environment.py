@@ -1,0 +1,57 @@
+"""Where a result was made: device, processor, versions, precision and commit."""
+
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Environment = dict[str, Any]  # what `environment` returns, and what a record keeps of it
+
+
+def environment(device: torch.device, precision: str) -> Environment:
+    """Device, processor, threads, versions, precision, git commit and date of this process."""
+    return {
+        "device": device.type,
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "cpu": _processor(),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "git_commit": _git_commit(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def machine(found: Environment) -> Environment:
+    """The part of an environment that a time depends on."""
+    return {name: value for name, value in found.items() if name not in ("git_commit", "date")}
+
+
+def _processor() -> str:
+    """The processor's model name and the number of cores that this process may use."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        lines = information.read_text().splitlines()
+        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"
+
+
+def _git_commit() -> str | None:
+    """The commit of this code, with `+` where files differ from it; None outside a repository."""
+    here = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,148 @@
+"""Results as typed objects, and how they become files: tensors on one side, what JSON can hold on the other.
+
+A result is a frozen dataclass. `pack` takes it apart and `unpack` puts it together again by its annotations, so nobody
+reads a nested dictionary by heart, and a file says no more than its class does.
+"""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The dtypes of a tensor: `here`, in memory and in the store, and `recorded`, in a record, where space counts.
+
+    It annotates a field, as in `logits: Annotated[Tensor, Kept(torch.float32, recorded=torch.float16)]`.
+    """
+
+    here: torch.dtype
+    recorded: torch.dtype
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the ends of its 95 % interval; None where there is none.
+
+    As a field `x` of a result it is kept as `x`, `x_low` and `x_high`.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    def shown(self, form: str) -> str:
+        """The value in a format such as `.1f`, and – where there is none."""
+        return "–" if self.value is None else format(self.value, form)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """What a file holds: tensors by name, and facts that JSON can hold.
+
+    `recorded`: the dtype, by its name, in which a record keeps a tensor, where that is another than its own.
+    """
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    recorded: dict[str, str] = field(default_factory=dict)
+
+
+def pack(result: Any) -> Artefact:
+    """Take a result apart; a tensor is named by the way to it, such as `forget_train.logits`."""
+    packed = Artefact({}, {})
+    packed.facts.update(_plain(result, type(result), "", packed))
+    return packed
+
+
+def as_json(result: Any) -> Any:
+    """A result without its tensors, in what JSON can hold."""
+    return _plain(result, type(result), "", Artefact({}, {}))
+
+
+def unpack(kind: type[Result], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Result:
+    """The result of this class that was packed. Raises KeyError where a field is not there."""
+    return _typed(kind, facts, tensors, "")
+
+
+def _plain(value: Any, kind: Any, path: str, packed: Artefact) -> Any:
+    if isinstance(value, Tensor):
+        if (kept := _kept(kind)) is not None:
+            packed.recorded[path] = str(kept.recorded).removeprefix("torch.")
+        packed.tensors[path] = value
+        return None
+    if dataclasses.is_dataclass(value):
+        hints, plain = get_type_hints(type(value), include_extras=True), {}
+        for each in dataclasses.fields(value):
+            part = getattr(value, each.name)
+            if isinstance(part, Estimate):
+                plain |= {each.name: part.value, f"{each.name}_low": part.low, f"{each.name}_high": part.high}
+            elif isinstance(part, Tensor):
+                _plain(part, hints[each.name], _under(path, each.name), packed)
+            else:
+                plain[each.name] = _plain(part, hints[each.name], _under(path, each.name), packed)
+        return plain
+    if isinstance(value, Mapping):
+        inner = (get_args(_bare(kind)) or (Any, Any))[1]
+        return {name: _plain(part, inner, _under(path, name), packed) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        inner = (get_args(_bare(kind)) or (Any,))[0]
+        return [_plain(part, inner, _under(path, str(place)), packed) for place, part in enumerate(value)]
+    return value
+
+
+def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> Any:
+    bare = _bare(kind)
+    if bare is Tensor:
+        found = tensors[path]
+        return found if (kept := _kept(kind)) is None else found.to(kept.here)
+    if facts is None and types.NoneType in get_args(kind):
+        return None
+    origin, inner = get_origin(bare) or bare, get_args(bare)
+    if dataclasses.is_dataclass(bare):
+        hints, fields = get_type_hints(bare, include_extras=True), {}
+        for each in dataclasses.fields(bare):
+            name, wanted = each.name, hints[each.name]
+            if _bare(wanted) is Estimate:
+                fields[name] = Estimate(facts[name], facts[f"{name}_low"], facts[f"{name}_high"])
+            else:
+                part = None if _bare(wanted) is Tensor else facts[name]
+                fields[name] = _typed(wanted, part, tensors, _under(path, name))
+        return bare(**fields)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and inner:
+        if _bare(inner[1]) is Tensor:
+            names = [name.removeprefix(f"{path}.") for name in tensors if name.startswith(f"{path}.")]
+            return {name: _typed(inner[1], None, tensors, _under(path, name)) for name in names}
+        return {name: _typed(inner[1], part, tensors, _under(path, name)) for name, part in facts.items()}
+    if origin in (list, tuple) and inner:
+        return origin(_typed(inner[0], part, tensors, _under(path, str(place))) for place, part in enumerate(facts))
+    return facts
+
+
+def _under(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _kept(kind: Any) -> Kept | None:
+    return next((mark for mark in get_args(kind)[1:] if isinstance(mark, Kept)), None) if _annotated(kind) else None
+
+
+def _annotated(kind: Any) -> bool:
+    return get_origin(kind) is Annotated
+
+
+def _bare(kind: Any) -> Any:
+    """A type without its annotation, and without `| None`."""
+    if _annotated(kind):
+        return _bare(get_args(kind)[0])
+    if get_origin(kind) in (Union, types.UnionType):
+        some = [part for part in get_args(kind) if part is not types.NoneType]
+        return _bare(some[0]) if len(some) == 1 else kind
+    return kind

@@ -1,0 +1,38 @@
+"""What a method says of itself: how it is called and drawn, and which data it goes through."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..models import Classifier
+from .task import UnlearningTask
+
+GoesThrough = Literal["forget", "remain"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """An unlearning method: call it with a task and its settings.
+
+    `title`: its name in tables and figures. `colour`: as `#rrggbb`; Wong's palette (Nature Methods 2011), which
+    colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r.
+    """
+
+    unlearn: Callable[..., Classifier]
+    title: str
+    colour: str
+    goes_through: GoesThrough
+
+    def __call__(self, task: UnlearningTask, **settings: Any) -> Classifier:
+        return self.unlearn(task, **settings)
+
+
+def method(
+    *, title: str = "", colour: str = "#999999", goes_through: GoesThrough = "forget"
+) -> Callable[[Callable[..., Classifier]], Method]:
+    """Make a function `(task, *, ...) -> model` a method; without a title it is called by the function's name."""
+
+    def made(unlearn: Callable[..., Classifier]) -> Method:
+        return Method(unlearn, title or unlearn.__name__.replace("_", " ").title(), colour, goes_through)
+
+    return made
