@@ -3,29 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-
-class _Titles(dict[str, str]):
-    """Titles of the models; a method that the paper does not have gets one from its name in the register."""
-
-    def __missing__(self, name: str) -> str:
-        return name.replace("_", " ").title()
-
-
-METHOD_TITLES = _Titles(
-    original="Original",
-    retrain="Retrain",
-    finetune="Finetune",
-    negative_gradient="Negative Gradient",
-    random_labels="Random Labels",
-    boundary_shrink="Boundary Shrink",
-    boundary_expanding="Boundary Expanding",
-    fisher="Fisher",
-    amnesiac="Amnesiac",
+_TABLE_1_METHODS = (
+    "original",
+    "retrain",
+    "finetune",
+    "negative_gradient",
+    "random_labels",
+    "boundary_shrink",
+    "boundary_expanding",
 )
-
-SPLIT_TITLES = {"remain_train": "D_r", "forget_train": "D_f", "remain_test": "D_rt", "forget_test": "D_ft"}
-
-_TABLE_1_METHODS = tuple(METHOD_TITLES)[:7]
 _TABLE_1 = {
     "CIFAR-10": {
         "remain_train": (99.97, 100.00, 100.00, 97.16, 98.49, 99.24, 98.03),
@@ -56,7 +42,7 @@ COUNTERPART = {"cifar10": ("CIFAR-10", True), "faces": ("VGGFace2", False)}
 _OTHERS = ("CIFAR-10", False)
 
 
-class Published(NamedTuple):
+class PaperAccuracy(NamedTuple):
     """Accuracy in percent, by method and set, as printed in one of the tables for `dataset`.
 
     `same` is False where the paper has no numbers for our data set, so that a difference is no error of either side.
@@ -67,27 +53,24 @@ class Published(NamedTuple):
     accuracy: dict[str, dict[str, float]]
 
 
-def table_1(dataset: str) -> Published:
+def table_1(dataset: str) -> PaperAccuracy:
     """The part of Table 1 to be set beside our results on `dataset`."""
-    return _table(dataset, _TABLE_1, _TABLE_1_METHODS)
-
-
-def table_2(dataset: str) -> Published:
-    """The part of Table 2 to be set beside our results on `dataset`; it is about CIFAR-10 alone."""
-    return _table(dataset if dataset == "cifar10" else "digits", _TABLE_2, TABLE_2_METHODS)
-
-
-def _table(dataset: str, table: Mapping[str, Mapping[str, Sequence[float]]], methods: Sequence[str]) -> Published:
     title, same = COUNTERPART.get(dataset, _OTHERS)
-    columns = table[title]
-    accuracy = {
-        method: {part: values[index] for part, values in columns.items()} for index, method in enumerate(methods)
-    }
-    return Published(title, same, accuracy)
+    return PaperAccuracy(title, same, _by_method(_TABLE_1[title], _TABLE_1_METHODS))
 
 
-class PublishedSpeedUp(NamedTuple):
-    """Times faster than Retrain, by method, as section 5.4 gives them for `dataset`; `same` as in `Published`."""
+def table_2(dataset: str) -> PaperAccuracy:
+    """Table 2 to be set beside our results on `dataset`; it is about CIFAR-10 alone."""
+    title = "CIFAR-10"
+    return PaperAccuracy(title, COUNTERPART.get(dataset) == (title, True), _by_method(_TABLE_2[title], TABLE_2_METHODS))
+
+
+def _by_method(columns: Mapping[str, Sequence[float]], methods: Sequence[str]) -> dict[str, dict[str, float]]:
+    return {method: {part: values[index] for part, values in columns.items()} for index, method in enumerate(methods)}
+
+
+class PaperSpeedUp(NamedTuple):
+    """Times faster than Retrain, by method, as section 5.4 gives them for `dataset`; `same` as in `PaperAccuracy`."""
 
     dataset: str
     same: bool
@@ -100,10 +83,10 @@ _SPEED_UP = {
 }
 
 
-def speed_up(dataset: str) -> PublishedSpeedUp:
+def speed_up(dataset: str) -> PaperSpeedUp:
     """The speed-ups to be set beside ours on `dataset`."""
     title, same = COUNTERPART.get(dataset, _OTHERS)
-    return PublishedSpeedUp(title, same, _SPEED_UP[title])
+    return PaperSpeedUp(title, same, _SPEED_UP[title])
 
 
 class LogEntry(NamedTuple):
