@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bu_book.build import build as build_book
 from bu_core.data import Dataset, split
 from bu_core.models import build
 from bu_core.training import fit
@@ -49,6 +48,8 @@ def task(toy: Dataset) -> UnlearningTask:
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book, built on the smoke profile as `python -m bu_core book smoke` builds it: the folder of its HTML."""
+    from bu_book.build import build as build_book  # the tests of bu_core run without the book
+
     folder = tmp_path_factory.mktemp("book")
     return build_book(["smoke"], {"results_dir": str(folder / "results")}, folder, print).parent
 
