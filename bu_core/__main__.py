@@ -3,11 +3,11 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from . import config
-from .command_line import add_overrides, overrides, run_command, said, setting_value, table
-from .data import SPLITS
+from .checks import SettingError, checked, from_yaml, listed, path_of, shown
+from .command_line import add_overrides, overrides, run_command, said, table
+from .data import DATASETS, SPLITS
 from .experiment.experiment import Experiment
 
 
@@ -37,10 +37,10 @@ def sweep(arguments: argparse.Namespace) -> None:
     from .experiment.sweep import sweep as over
 
     given = overrides(arguments)
-    if arguments.classes == "all":
-        chosen = list(range(len(Experiment(config.Config.from_profile(arguments.profile, **given)).dataset.classes)))
-    else:
-        chosen = [setting_value("--classes", name) for name in arguments.classes.split(",")]
+    asked = config.Config.from_profile(arguments.profile, **given)
+    chosen = _classes(
+        arguments.classes, DATASETS[asked.dataset].classes or Experiment(asked).dataset.classes, asked.dataset
+    )
     content = over(arguments.profile, given, chosen, range(arguments.seeds), said)
     for method, summary in content["summary"].items():
         cells = [
@@ -54,19 +54,38 @@ def bench(arguments: argparse.Namespace) -> None:
     """Measure speed against plain code written from the paper's text; print ratios and leave bench.json."""
     from .bench import bench as measure
 
-    results = measure(arguments.output, said)
+    output = path_of("--output", arguments.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--output={shown(arguments.output)}: cannot be written ({error.strerror})") from error
+    results = measure(output, said)
     for name, both in results["medians"].items():
         ratio = results["times faster than plain"][name]
         said(f"{name:<20} ours {both['ours']:.3f} s, plain {both['plain']:.3f} s: {ratio:.1f} times faster")
     ratio = results["shrink over expanding"]
     said(f"boundary_shrink costs {ratio['ours']:.2f} times boundary_expanding (plain: {ratio['plain']:.2f})")
-    said(f"everything: {arguments.output / 'bench.json'}")
+    said(f"everything: {output / 'bench.json'}")
+
+
+def _classes(text: str, known: Sequence[str], dataset: str) -> list[int]:
+    """The indices of the classes that `--classes` names, each once."""
+    if text == "all":
+        return list(range(len(known)))
+    setting = f"--classes={shown(text)}"
+    given = [checked("--classes", value, int | str) for value in from_yaml(setting, f"[{text}]")]
+    found = [config.class_index(value, known, dataset, "--classes") for value in given]
+    if not found:
+        raise SettingError(f"{setting}: must name a class; allowed: all, {listed(known)}")
+    if repeated := [known[index] for index in sorted(set(found)) if found.count(index) > 1]:
+        raise SettingError(f"{setting}: {listed(repeated)} is named twice")
+    return found
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or not (number := int(text[:9])) >= 1:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be a whole number from 1")
-    return number
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{shown(text)}: must be a whole number from 1 to 10000")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         add_overrides(made[name])
     made["sweep"].add_argument("--classes", default="all", help="classes to forget: names or indices, with commas")
     made["sweep"].add_argument("--seeds", type=_positive, default=5, help="how many seeds, counted from 0 (default 5)")
-    made["bench"].add_argument("--output", type=Path, default=Path("results"), help="the folder of bench.json")
+    made["bench"].add_argument("--output", default="results", help="the folder of bench.json")
     return parser
 
 

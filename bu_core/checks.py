@@ -8,14 +8,29 @@ import contextlib
 import difflib
 import inspect
 import math
+import os
+import reprlib
 import types
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+LENGTH = 200  # characters of a value that a message shows
+LISTED = 30  # names that a message lists
+LARGEST = 2**31  # of a whole number
+ALIASES = 20  # of a YAML document; so many cannot make it large
 
 
 class SettingError(ValueError):
     """A setting that cannot be used. The message is one line: the setting, its value, and what is allowed."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the message alone, which would be lost below the frames that led there."""
+        return [f"SettingError: {self}"]
 
 
 @dataclass(frozen=True)
@@ -33,8 +48,8 @@ class Range:
 
     def __str__(self) -> str:
         above, below = ("above", "below") if self.open else ("at least", "at most")
-        parts = [f"{above} {self.low:g}"] if math.isfinite(self.low) else []
-        parts += [f"{below} {self.high:g}"] if math.isfinite(self.high) else []
+        parts = [f"{above} {self.low:.10g}"] if math.isfinite(self.low) else []
+        parts += [f"{below} {self.high:.10g}"] if math.isfinite(self.high) else []
         return " and ".join(parts)
 
 
@@ -43,6 +58,33 @@ Epochs = Annotated[int, Range(0)]  # passes over the data; 0 leaves the model as
 LearningRate = Annotated[float, Range(0)]  # 0 moves no weight, though BatchNorm statistics still follow the data
 PixelDistance = Annotated[float, Range(0, 1)]  # images are in [0, 1]
 BatchNorm = Literal["train", "frozen"]  # whether running statistics follow the batches
+
+
+_REPR = reprlib.Repr()  # bounded, where `repr` would write out every repetition of a shared part
+_REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 3, 8, 8, 8
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = LENGTH
+
+
+def short(text: object) -> str:
+    """A text, or what an exception says, in one line of at most LENGTH characters: a longer one loses its middle."""
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(str(text).split()))
+    return line if len(line) <= LENGTH else f"{line[: LENGTH // 2]}...{line[3 - LENGTH // 2 :]}"
+
+
+def shown(value: Any) -> str:
+    """A value as Python writes it, in one line of at most LENGTH characters."""
+    try:
+        line = _REPR.repr(value)
+    except ValueError:  # what Python says of a whole number of more than 4,300 digits
+        return "(a number too long to show)"
+    return line if len(line) <= LENGTH and line.isprintable() else short(line)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first LISTED names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
 
 
 _WANTED = {
@@ -71,17 +113,78 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
         with contextlib.suppress(ValueError):
             value = float(value)
     accepted = (int, float) if annotation is float else annotation
+    allowed = f" {limits}" if limits else ""
     if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
-        raise SettingError(f"{name}={value!r}: must be {_WANTED[annotation]}{f' {limits}' if limits else ''}")
+        raise SettingError(f"{name}={shown(value)}: must be {_WANTED[annotation]}{allowed}")
     try:
         value = annotation(value)
     except OverflowError:
         value = math.inf  # a whole number beyond every float
     if annotation is float and not math.isfinite(value):
-        raise SettingError(f"{name}={value}: must be a finite number{f' {limits}' if limits else ''}")
+        raise SettingError(f"{name}={value}: must be a finite number{allowed}")
     if limits is not None and value not in limits:
-        raise SettingError(f"{name}={value}: must be {limits}")
+        raise SettingError(f"{name}={shown(value)}: must be{allowed}")
+    if annotation is int and abs(value) > LARGEST:
+        raise SettingError(f"{name}={shown(value)}: must be at most {LARGEST}")
+    if annotation is str and any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in value):
+        raise SettingError(f"{name}={shown(value)}: must be a text in UTF-8 without control characters or line breaks")
     return value
+
+
+def path_of(name: str, value: str | os.PathLike) -> Path:
+    """The path that a setting names, with a leading `~` or `~user` replaced by that user's home folder."""
+    text = checked(name, os.fspath(value), str)
+    if not text.strip():
+        raise SettingError(f"{name}={shown(text)}: must name a path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise SettingError(f"{name}={shown(text)}: {short(error)}") from None
+
+
+def file_of(name: str, value: str | os.PathLike) -> Path:
+    """The path of a file that is there; a folder, a pipe and a device are none."""
+    path = path_of(name, value)
+    if not os.path.isfile(path):
+        problem = "is no regular file" if os.path.exists(path) else "no such file"
+        raise SettingError(f"{name}={shown(str(value))}: {problem}")
+    return path
+
+
+class _Yaml(yaml.SafeLoader):
+    """YAML whose keys are texts, each named once, and whose aliases are few."""
+
+    aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.aliases += self.check_event(yaml.AliasEvent)
+        if self.aliases > ALIASES:
+            raise SettingError(f"must have at most {ALIASES} aliases")
+        return super().compose_node(parent, index)
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node, names = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+                scalar = isinstance(key, yaml.ScalarNode)
+                kind = f"the key {short(key.value)}" if scalar else "a key that is a list or a mapping"
+                raise SettingError(f"{kind} must be a text")
+            if key.value in names:
+                raise SettingError(f"the key {short(key.value)} is given twice")
+            names.add(key.value)
+        return node
+
+
+def from_yaml(setting: str, text: str) -> Any:
+    """What a YAML text stands for. `setting` begins the message of the SettingError for what cannot be used."""
+    try:
+        return yaml.load(text, _Yaml)
+    except SettingError as error:
+        raise SettingError(f"{setting}: {error}") from None
+    except Exception as error:  # PyYAML raises whatever its constructors met
+        mark = getattr(error, "problem_mark", None)
+        problem = f"line {mark.line + 1}: {error.problem}" if mark else error
+        raise SettingError(f"{setting}: is not YAML ({short(problem)})") from error
 
 
 def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,10 +199,11 @@ def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
     if not isinstance(given, Mapping):
-        raise SettingError(f"{name}={given!r}: must be a mapping of settings")
+        raise SettingError(f"{name}={shown(given)}: must be a mapping of settings")
     for argument in given:
         if not defaults:
-            raise SettingError(f"{name}.{argument}: {name.rpartition('.')[2]} has no settings")
+            setting = shown(argument).strip("'")
+            raise SettingError(f"{name}.{setting}: {name.rpartition('.')[2]} has no settings")
         one_of(name, argument, defaults)
     return {
         argument: checked(f"{name}.{argument}", given.get(argument, default), hints[argument])
@@ -113,8 +217,8 @@ def _checked_union(name: str, value: Any, members: tuple[Any, ...]) -> Any:
     kinds = [member for member in members if member is not types.NoneType]
     if isinstance(value, (list, tuple)) and list[str] in kinds:
         if not value or not all(isinstance(entry, str) for entry in value):
-            raise SettingError(f"{name}={value!r}: must be a list of texts")
-        return list(value)
+            raise SettingError(f"{name}={shown(value)}: must be a list of texts")
+        return [checked(name, entry, str) for entry in value]
     for kind in kinds:
         if get_origin(kind) is Annotated and isinstance(value, get_args(kind)[0]) and not isinstance(value, bool):
             return checked(name, value, kind)
@@ -123,14 +227,16 @@ def _checked_union(name: str, value: Any, members: tuple[Any, ...]) -> Any:
         if isinstance(value, kind) and not isinstance(value, bool):
             return checked(name, value, kind)
     wanted = [_WANTED[get_args(kind)[0] if get_origin(kind) is Annotated else kind] for kind in kinds]
-    raise SettingError(f"{name}={value!r}: must be {' or '.join(wanted)}")
+    raise SettingError(f"{name}={shown(value)}: must be {' or '.join(wanted)}")
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of the `allowed` names; otherwise raise, suggesting the nearest."""
     allowed = list(allowed)
+    if not isinstance(value, str):
+        raise SettingError(f"{name}={shown(value)}: allowed: {listed(allowed)}")
     if value in allowed:
         return value
-    near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(value[:LENGTH], allowed, n=1, cutoff=0.5)
     suggestion = f"did you mean {near[0]!r}? " if near else ""
-    raise SettingError(f"{name}={value!r}: {suggestion}allowed: {', '.join(allowed)}")
+    raise SettingError(f"{name}={shown(value)}: {suggestion}allowed: {listed(allowed)}")

@@ -5,19 +5,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import yaml
-
-from .checks import SettingError
+from .checks import SettingError, checked, from_yaml, shown
 
 Command = Callable[[argparse.Namespace], None]
-
-
-def setting_value(name: str, text: str) -> Any:
-    """What a value on the command line stands for: it is read as YAML. Raises SettingError for what is none."""
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise SettingError(f"{name}={text!r}: is not YAML ({' '.join(str(error).split())})") from error
 
 
 class _Overrides(argparse.Action):
@@ -42,7 +32,9 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """The parameters that `-p` replaces, their values read as YAML."""
-    return {name: setting_value(name, text) for name, text in arguments.given.items()}
+    return {
+        checked("-p", name, str): from_yaml(f"{name}={shown(text)}", text) for name, text in arguments.given.items()
+    }
 
 
 def run_command(

@@ -10,14 +10,25 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-import yaml
-
-from .checks import Range, SettingError, checked, keyword_settings, one_of
+from .checks import (
+    Range,
+    SettingError,
+    checked,
+    file_of,
+    from_yaml,
+    keyword_settings,
+    listed,
+    one_of,
+    path_of,
+    short,
+    shown,
+)
 from .data import DATASETS
 from .models import MODELS, ONE_WIDTH, pretraining
 from .unlearning import METHODS, method_settings
 
 PROFILES = Path(__file__).resolve().parent.parent / "notebooks" / "profiles"
+LARGEST_PROFILE = 100_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -35,8 +46,8 @@ class Config:
     against each other. elsewhere: on what else it is asked what does the forgetting, and whether it lasts: a list of
     changes, each a mapping with some of ELSEWHERE. sample_size: how many images of a set, at the most, are looked at
     one by one: by Grad-CAM, in the map of the decision space, in the comparison of searches. device, precision: `auto`
-    takes the best that is there. results_dir: where everything is kept. Raises SettingError for a setting that cannot
-    be.
+    takes the best that is there. results_dir: where everything is kept. A path may begin with `~`, and the config holds
+    it with the home folder written out. Raises SettingError for a setting that cannot be.
     """
 
     dataset: str = "digits"
@@ -65,6 +76,9 @@ class Config:
         hints = get_type_hints(Config, include_extras=True)
         for name in SIMPLE:
             self._set(name, checked(name, getattr(self, name), hints[name]))
+        for name in ("data_dir", "results_dir"):
+            if getattr(self, name) is not None:
+                self._set(name, str(path_of(name, getattr(self, name))))
         one_of("dataset", self.dataset, DATASETS)
         one_of("model", self.model, MODELS)
         source = DATASETS[self.dataset]
@@ -77,7 +91,7 @@ class Config:
             raise SettingError(f"width={self.width:g}: {self.model} has one width; allowed: 1")
         self._set("methods", _method_names(self.methods))
         if not isinstance(self.unlearning, Mapping):
-            raise SettingError(f"unlearning={self.unlearning!r}: must be a mapping from a method to its settings")
+            raise SettingError(f"unlearning={shown(self.unlearning)}: must be a mapping from a method to its settings")
         for name in self.unlearning:
             one_of("unlearning", name, METHODS)
         settings = {name: method_settings(name, self.unlearning.get(name, {})) for name in METHODS}
@@ -86,10 +100,12 @@ class Config:
 
     def _changes(self) -> Iterator[Mapping[str, Any]]:
         if isinstance(self.elsewhere, (str, Mapping)) or not isinstance(self.elsewhere, Sequence):
-            raise SettingError(f"elsewhere={self.elsewhere!r}: must be a list of mappings, such as [{{width: 1.0}}]")
+            raise SettingError(
+                f"elsewhere={shown(self.elsewhere)}: must be a list of mappings, such as [{{width: 1.0}}]"
+            )
         for change in self.elsewhere:
             if not isinstance(change, Mapping) or not change:
-                raise SettingError(f"elsewhere={change!r}: must be a mapping with some of {', '.join(ELSEWHERE)}")
+                raise SettingError(f"elsewhere={shown(change)}: must be a mapping with some of {', '.join(ELSEWHERE)}")
             for name in change:
                 one_of("elsewhere", name, ELSEWHERE)
             try:
@@ -154,61 +170,59 @@ ELSEWHERE = ("model", "width", "forget_class", "seed", "epochs", "lr", "precisio
 SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)
 
 
-def class_index(value: int | str, classes: tuple[str, ...], dataset: str) -> int:
-    """The index of a class given by index or by name."""
+def class_index(value: int | str, classes: Sequence[str], dataset: str, setting: str = "forget_class") -> int:
+    """The index of a class given by index or by name; `setting` is how messages call it."""
     if isinstance(value, str):
-        if value not in classes:
-            try:
-                one_of("forget_class", value, classes)
-            except SettingError as error:
-                raise SettingError(f"{error} (the classes of {dataset})") from None
-        return classes.index(value)
+        try:
+            return classes.index(one_of(setting, value, classes))
+        except SettingError as error:
+            raise SettingError(f"{error} (the classes of {dataset})") from None
     if not 0 <= value < len(classes):
-        raise SettingError(
-            f"forget_class={value}: {dataset} has classes 0 to {len(classes) - 1} ({', '.join(classes)})"
-        )
+        raise SettingError(f"{setting}={value}: {dataset} has classes 0 to {len(classes) - 1} ({listed(classes)})")
     return value
 
 
 def _method_names(methods: Any) -> tuple[str, ...]:
     if isinstance(methods, str) or not isinstance(methods, (list, tuple)):
-        raise SettingError(f"methods={methods!r}: must be a list of methods; allowed: {', '.join(METHODS)}")
+        raise SettingError(f"methods={shown(methods)}: must be a list of methods; allowed: {', '.join(METHODS)}")
     for name in methods:
         one_of("methods", name, METHODS)
     if repeated := {name for name in methods if methods.count(name) > 1}:
-        raise SettingError(f"methods={list(methods)!r}: {', '.join(sorted(repeated))} is named twice")
+        raise SettingError(f"methods={shown(list(methods))}: {', '.join(sorted(repeated))} is named twice")
     return tuple(methods)
 
 
 def profiles() -> dict[str, str]:
     """The profiles that come with the project, and the comment at the head of each."""
-    return {path.stem: _headline(path) for path in sorted(PROFILES.glob("*.yml"))}
+    return {path.stem: _headline(path.read_text(encoding="utf-8")) for path in sorted(PROFILES.glob("*.yml"))}
 
 
 def described(profile: str) -> str:
     """What a profile, by name or as a path, says of itself in the comment on its first line; "" where there is none."""
-    return _headline(_file_of(profile))
+    return _headline(_text(profile))
 
 
-def _headline(path: Path) -> str:
-    first = path.read_text().split("\n", 1)[0]
+def _headline(text: str) -> str:
+    first = text.split("\n", 1)[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
-def _file_of(profile: str) -> Path:
-    path = Path(profile)
-    return path if path.suffix in (".yml", ".yaml") else PROFILES / f"{one_of('profile', profile, profiles())}.yml"
+def _text(profile: str) -> str:
+    if profile.endswith((".yml", ".yaml")):
+        path = file_of("profile", profile)
+    else:
+        path = PROFILES / f"{one_of('profile', profile, profiles())}.yml"
+    try:
+        if (size := path.stat().st_size) > LARGEST_PROFILE:
+            raise SettingError(f"profile={shown(profile)}: has {size:,} bytes; at most {LARGEST_PROFILE:,} are read")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"profile={shown(profile)}: cannot be read ({short(error)})") from error
 
 
 def read_profile(profile: str) -> dict[str, Any]:
     """The parameters of a profile: the name of one of `profiles()`, or the path of a YAML file."""
-    path = _file_of(profile)
-    try:
-        parameters = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"profile={profile!r}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
-        raise SettingError(f"profile={profile!r}: is not YAML ({' '.join(str(error).split())})") from error
+    parameters = from_yaml(f"profile={shown(profile)}", _text(profile))
     if not isinstance(parameters, dict):
-        raise SettingError(f"profile={profile!r}: must hold a mapping from parameters to values")
+        raise SettingError(f"profile={shown(profile)}: must hold a mapping from parameters to values")
     return parameters

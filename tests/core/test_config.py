@@ -1,16 +1,20 @@
 """An experiment's settings: what is refused, and how profiles, overrides and notebooks make a config."""
 
 import dataclasses
+import datetime
 import json
 import math
+import os
+import random
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bu_core.checks import Range
-from bu_core.config import PROFILES, Config, profiles, read_profile
+from bu_core.checks import Range, SettingError, shown
+from bu_core.config import LARGEST_PROFILE, PROFILES, Config, described, profiles, read_profile
 from bu_core.unlearning import METHODS, method_settings
 from tests.helpers import refusal
 
@@ -30,6 +34,35 @@ REFUSED = [
     ({"device": "tpu"}, "device='tpu'", "allowed: auto, cpu, cuda"),
     ({"precision": "fp16"}, "precision='fp16'", "did you mean 'bf16'?"),
     ({"results_dir": None}, "results_dir=None", "a text"),
+    ({"results_dir": ""}, "results_dir=''", "must name a path"),
+    ({"results_dir": " "}, "results_dir=' '", "must name a path"),
+    ({"results_dir": "a\0b"}, r"results_dir='a\x00b'", "without control characters"),
+    ({"data_dir": ""}, "data_dir=''", "must name a path"),
+    ({"data_dir": "\ud800"}, r"data_dir='\ud800'", "a text in UTF-8"),
+    ({"data_dir": "~nobody-of-this-name"}, "data_dir='~nobody", "home"),
+    ({"data": []}, "data=[]", "a mapping of settings"),
+    ({"data": {1: 2}}, "data.1", "data has no settings"),
+    ({"dataset": "faces", "data": {True: 2}}, "data=True", "allowed: people"),
+    ({"dataset": "faces", "data": {"people": ["a", 2]}}, "data.people=['a', 2]", "a list of texts"),
+    ({"dataset": "faces", "data": {"people": ["a", "b\n"]}}, r"data.people='b\n'", "line breaks"),
+    ({"pretraining": "none"}, "pretraining='none'", "a mapping of settings"),
+    ({"pretraining": {"source": ["none"]}}, "pretraining.source=['none']", "allowed: none"),
+    ({"elsewhere": None}, "elsewhere=None", "a list of mappings"),
+    ({"elsewhere": {"width": 1.0}}, "elsewhere={'width': 1.0}", "a list of mappings"),
+    ({"elsewhere": [["width"]]}, "elsewhere=['width']", "a mapping with some of model"),
+    ({"elsewhere": [{}]}, "elsewhere={}", "a mapping with some of model"),
+    ({"elsewhere": [{1: 1}]}, "elsewhere=1", "allowed: model"),
+    ({"elsewhere": [{"lr": NAN}]}, "elsewhere: lr=nan", "a finite number"),
+    ({"elsewhere": [{"precision": "auto"}]}, "elsewhere: precision='auto'", "allowed: fp32, bf16"),
+    ({"unlearning": {1: {}}}, "unlearning=1", "allowed: retrain"),
+    ({"unlearning": {SHRINK: {2: 1}}}, f"unlearning.{SHRINK}=2", "allowed: epochs"),
+    ({"unlearning": {"retrain": {2: 1}}}, "unlearning.retrain.2", "retrain has no settings"),
+    ({"forget_class": [4]}, "forget_class=[4]", "a whole number or a text"),
+    ({"forget_class": NAN}, "forget_class=nan", "a whole number or a text"),
+    ({"methods": [["retrain"]]}, "methods=['retrain']", "allowed: retrain"),
+    ({"batch_size": 1e30}, "batch_size=1e+30", "a whole number at least 1"),
+    ({"batch_size": 10**30}, "batch_size=1000", "at most 2147483648"),
+    ({"epochs": 10**5000}, "epochs=(a number too long to show)", "at most 2147483648"),
     ({"forgetclass": 3}, "parameter='forgetclass'", "did you mean 'forget_class'?"),
     ({"learning_rate": 3}, "parameter='learning_rate'", "allowed: dataset, data_dir"),
     ({"forget_class": 10}, "forget_class=10", "digits has classes 0 to 9 (0, 1, 2"),
@@ -81,7 +114,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("parameters", "start", "says"), REFUSED, ids=[str(row[0]) for row in REFUSED])
+@pytest.mark.parametrize(("parameters", "start", "says"), REFUSED, ids=[shown(row[0]) for row in REFUSED])
 def test_a_setting_that_cannot_be_is_refused(parameters: dict[str, Any], start: str, says: str):
     message = refusal(Config.from_mapping, parameters)
     assert message.startswith(start)
@@ -219,8 +252,15 @@ def test_an_unknown_profile_is_answered_with_the_nearest():
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "cannot be read"),
+        (None, "no such file"),
         ("", "a mapping"),
+        ("lr: 0.1\nlr: 0.2\n", "the key lr is given twice"),
+        ("lr: 0.1\n3: 0.2\n", "the key 3 must be a text"),
+        ("unlearning: {fisher: {[1]: 2}}", "must be a text"),
+        ("a: [" + "*a, " * 30 + "]", "is not YAML"),
+        ("a: &a [" + "1, " * 30 + "]\nb: [" + "*a, " * 30 + "]", "at most 20 aliases"),
+        ("lr: 0.1\0\n", "is not YAML"),
+        ("#" * (LARGEST_PROFILE + 1), f"has {LARGEST_PROFILE + 1:,} bytes; at most {LARGEST_PROFILE:,} are read"),
         ("- lr\n- seed\n", "a mapping"),
         ("lr: [0.1\nseed: 2\n", "is not YAML"),
         ("\tlr: 0.1\n", "is not YAML"),
@@ -233,6 +273,72 @@ def test_a_profile_file_that_cannot_be_used_is_refused(tmp_path, content: str | 
     message = refusal(Config.from_profile, str(path))
     assert message.startswith(f"profile={str(path)!r}: ")
     assert says in message
+
+
+def test_a_profile_that_is_no_text_file_is_refused(tmp_path: Path):
+    for name, make, says in (
+        ("folder.yml", os.mkdir, "is no regular file"),
+        ("pipe.yml", os.mkfifo, "is no regular file"),
+        ("binary.yml", lambda path: Path(path).write_bytes(bytes(range(128, 256))), "cannot be read"),
+        ("loop.yml", lambda path: os.symlink(path, path), "no such file"),
+        ("nul\0.yml", lambda path: None, "without control characters"),
+        ("\ud800.yml", lambda path: None, "in UTF-8"),
+    ):
+        path = str(tmp_path / name)
+        make(path)
+        for read in (read_profile, described):
+            message = refusal(read, path)
+            assert message.startswith(f"profile={path!r}: ")
+            assert says in message
+
+
+def test_a_path_may_begin_at_home_and_is_held_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yml").write_text("# Mine.\nresults_dir: ~/results\ndata_dir: ~\nmodel: resnet18\nwidth: 1\n")
+    (tmp_path / "w.pth").touch()
+    config = Config.from_profile("~/mine.yml", data_dir="~/data", pretraining={"source": "weights", "file": "~/w.pth"})
+    found = (config.results_dir, config.data_dir, config.pretraining["file"])
+    assert found == tuple(str(tmp_path / name) for name in ("results", "data", "w.pth"))
+    assert described("~/mine.yml") == "Mine."
+    assert Config(results_dir="results/digits").results_dir == "results/digits"
+
+
+# --- anything at all ------------------------------------------------------------------------------------------------
+
+ANYTHING = [
+    None, True, 0, 1, -1, 4, 2**31 + 1, 10**5000, -(10**400), 1e308, NAN, INF, -INF, 0.5, "", " ", "~", "4",
+    "~nobody-here/x", "a\0b", "\ud800", "two\nlines", "x" * 10_000, "auto", "retrain", SHRINK, "digits", "faces",
+    "none", "resnet18", "/dev/zero", "weights", "others", b"\xff", datetime.date(2020, 1, 1), object(), {1}, (1, 2),
+]  # fmt: skip
+KEYS = ["retrain", SHRINK, "fisher", "epochs", "lr", "source", "file", "people", "others", "width", "seed", "precision",
+        "forget_class", 1, None, True, (1, 2), NAN, "", "\ud800", "a\nb", 10**5000]  # fmt: skip
+
+
+def anything(draw: random.Random, depth: int = 0) -> Any:
+    kind = draw.random()
+    if depth > 3 or kind < 0.5:
+        return draw.choice(ANYTHING)
+    if kind < 0.75:
+        return [anything(draw, depth + 1) for _ in range(draw.randrange(4))]
+    if kind < 0.97:
+        return {draw.choice(KEYS): anything(draw, depth + 1) for _ in range(draw.randrange(4))}
+    endless: list = []
+    endless.append(endless)
+    return endless
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Config)])
+def test_whatever_a_field_is_given_makes_a_config_or_one_line(field: str):
+    draw = random.Random(field)
+    for _ in range(300):
+        given = {field: anything(draw)}
+        if draw.random() < 0.3:
+            given = {"dataset": "faces", "model": "resnet18", "width": 1} | given
+        try:
+            Config.from_mapping(given).as_dict()
+        except SettingError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 1500
 
 
 # --- notebooks ----------------------------------------------------------------------------------------------------
