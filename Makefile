@@ -6,6 +6,10 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.installed
 
+# Recipes read PROFILE from their environment, so that neither make nor the shell runs what stands in it.
+override PROFILE := $(value PROFILE)
+export PROFILE
+
 .DEFAULT_GOAL := help
 .PHONY: help env book pdf reference test bench lint lock clean
 
@@ -16,13 +20,13 @@ help: ## list the targets
 env: $(READY) ## make the Python environment in .venv
 
 book: $(READY) ## run the notebooks on PROFILE (unless told: cifar10, cifar10-released, lfw, digits) and build the book
-	@$(BIN)/python -m bu_book build $(PROFILE)
+	@set -f; $(BIN)/python -m bu_book build $$PROFILE
 
 pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chromium or Chrome
-	@$(BIN)/python -m bu_book pdf $(PROFILE)
+	@set -f; $(BIN)/python -m bu_book pdf $$PROFILE
 
 reference: $(READY) ## compute PROFILE in full and record it under book/results; goes on where it was stopped
-	@$(BIN)/python -m bu_book record $(PROFILE)
+	@set -f; $(BIN)/python -m bu_book record $$PROFILE
 
 test: lint ## check the code, run every test, build the smoke book and open its pages
 	$(BIN)/python -m pytest
