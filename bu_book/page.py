@@ -104,17 +104,33 @@ class Page:
             lines.append(f"**Diverged:** {names}. Their outputs are not finite, so no number of them is shown.")
         display(Markdown("\n\n".join(lines)))
 
-    def figure(self, draw: Callable[[Result], Figure], found: Found[Result], *, caption: str, alt: str) -> None:
-        """A figure of every run, in tabs. The `caption` is plain text; `alt` tells who cannot see it what it shows."""
+    def figure(
+        self,
+        draw: Callable[[Result], Figure],
+        found: Found[Result],
+        *,
+        caption: str | Callable[[Result], str],
+        alt: str,
+    ) -> None:
+        """A figure of every run, in tabs. `alt` tells who cannot see it what it shows.
+
+        The `caption` is plain text, or a function that writes it of a run.
+        """
 
         def drawn(result: Result) -> str:
-            return f"<figure>{as_svg(draw(result), alt)}<figcaption>{sets_named(caption)}</figcaption></figure>"
+            text = caption if isinstance(caption, str) else caption(result)
+            return f"<figure>{as_svg(draw(result), alt)}<figcaption>{sets_named(text)}</figcaption></figure>"
 
         _show(_tabs({name: drawn(result) for name, result in found.results.items()}, found))
 
-    def table(self, make: Callable[[Result], Styler], found: Found[Result]) -> None:
-        """A table of every run, in tabs."""
-        _show(_tabs({name: make(result).to_html() for name, result in found.results.items()}, found))
+    def table(self, make: Callable[[Result], Styler | None], found: Found[Result], *, none: str = "") -> None:
+        """A table of every run, in tabs; `none`: what to say, as plain text, of a run of which there is no table."""
+
+        def made(result: Result) -> str:
+            table = make(result)
+            return f"<p><em>{sets_named(none)}</em></p>" if table is None else table.to_html()
+
+        _show(_tabs({name: made(result) for name, result in found.results.items()}, found))
 
     def compare(self, rows: Callable[[Result], Mapping[str, str]], found: Found[Result]) -> None:
         """One table of all runs: a column each, with what `rows` gives of it, as HTML by the title of the row."""

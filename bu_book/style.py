@@ -82,9 +82,16 @@ def as_svg(figure: Figure, alt: str) -> str:
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
-def as_table(frame: pd.DataFrame) -> Styler:
-    """A table as every page shows it; its cells are HTML. A wide one scrolls in its own frame on a narrow screen."""
-    return frame.style.set_table_attributes('class="results"')
+def as_table(frame: pd.DataFrame, note: str = "") -> Styler:
+    """A table as every page shows it; its cells are HTML. A wide one scrolls in its own frame on a narrow screen.
+
+    `note`: plain text to stand beneath it.
+    """
+    table = frame.style.set_table_attributes('class="results"')
+    if note:
+        beneath = {"selector": "caption", "props": "caption-side: bottom; text-align: left; font-style: italic"}
+        table = table.set_caption(sets_named(note)).set_table_styles([beneath])
+    return table
 
 
 def set_title(part: str) -> str:
