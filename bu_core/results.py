@@ -113,7 +113,7 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
             if _bare(wanted) is Estimate:
                 fields[name] = Estimate(facts[name], facts[f"{name}_low"], facts[f"{name}_high"])
             else:
-                part = None if _bare(wanted) is Tensor else facts[name]
+                part = None if _only_tensors(wanted) else facts[name]
                 fields[name] = _typed(wanted, part, tensors, _under(path, name))
         return bare(**fields)
     if isinstance(origin, type) and issubclass(origin, Mapping) and inner:
@@ -136,6 +136,13 @@ def _kept(kind: Any) -> Kept | None:
 
 def _annotated(kind: Any) -> bool:
     return get_origin(kind) is Annotated
+
+
+def _only_tensors(kind: Any) -> bool:
+    """Whether a field is a tensor, or tensors by name: such a field needs no facts."""
+    bare = _bare(kind)
+    origin, inner = get_origin(bare), get_args(bare)
+    return bare is Tensor or (isinstance(origin, type) and issubclass(origin, Mapping) and _bare(inner[1]) is Tensor)
 
 
 def _bare(kind: Any) -> Any:
