@@ -10,7 +10,6 @@ from pandas.io.formats.style import Styler
 from bu_core.attacks import AttackSummary
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
-from bu_core.experiment.record import NotRecorded
 from bu_core.results import Estimate
 
 from ..claims import NEAR, Check, above, at_least, at_most, claim, needs
@@ -19,13 +18,6 @@ from ..style import GREY, PAPER, as_table, colour, set_title, title, with_ends
 measure = metrics  # the attacks are made on every model of every run
 
 ATTACK_TITLES = {"own": "learns from the model's own outputs", "shadow": "learns from shadow models"}
-
-
-def measure_with_shadows(experiment: Experiment) -> Metrics:
-    """The metrics of a run that has trained shadow models; NotRecorded for any other."""
-    if not experiment.config.shadow_models:
-        raise NotRecorded("this run trains no shadow models (shadow_models=0)")
-    return metrics(experiment)
 
 
 def attacked(found: Metrics) -> dict[str, dict[str, AttackSummary]]:
@@ -97,9 +89,9 @@ def own_outputs_table(found: Metrics) -> Styler:
     return _attack_table(attacked(found)["own"])
 
 
-def shadow_models_table(found: Metrics) -> Styler:
-    """Everything measured of the attack that learns from shadow models."""
-    return _attack_table(attacked(found)["shadow"])
+def shadow_models_table(found: Metrics) -> Styler | None:
+    """Everything measured of the attack that learns from shadow models; None where a run trains none."""
+    return _attack_table(attacked(found)["shadow"]) if "shadow" in attacked(found) else None
 
 
 def _attack_table(by_model: dict[str, AttackSummary]) -> Styler:

@@ -11,7 +11,6 @@ from pandas.io.formats.style import Styler
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
-from bu_core.experiment.record import NotRecorded
 
 from .. import paper
 from ..claims import NEAR, Check, above, at_least, at_most, claim, needs
@@ -19,13 +18,6 @@ from ..style import as_table, in_figure, number, set_title, title
 from .attack_success import above_retrain, success_rate
 
 measure = metrics  # the accuracies are computed for every model of every run
-
-
-def measure_table_2(experiment: Experiment) -> Metrics:
-    """The metrics of a run that has at least one of the two methods of Table 2; NotRecorded for any other."""
-    if not any(name in experiment.sound for name in paper.TABLE_2_METHODS):
-        raise NotRecorded(f"this run has neither {' nor '.join(map(title, paper.TABLE_2_METHODS))}")
-    return metrics(experiment)
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------
@@ -41,10 +33,10 @@ def table_1(found: Metrics) -> Styler:
     return _beside_the_paper(found, paper.table_1(found.dataset.name), names)
 
 
-def table_2(found: Metrics) -> Styler:
-    """Table 2, in the same form: Fisher Forgetting and Amnesiac Unlearning."""
+def table_2(found: Metrics) -> Styler | None:
+    """Table 2, in the same form: Fisher Forgetting and Amnesiac Unlearning; None where a run has neither."""
     names = [name for name in paper.TABLE_2_METHODS if name in found.methods]
-    return _beside_the_paper(found, paper.table_2(found.dataset.name), names)
+    return _beside_the_paper(found, paper.table_2(found.dataset.name), names) if names else None
 
 
 def _beside_the_paper(found: Metrics, printed: paper.PaperAccuracy, names: Sequence[str]) -> Styler:
