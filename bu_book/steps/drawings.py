@@ -1,4 +1,4 @@
-"""Drawings of the square of `plane`: regions, points, arrows, frames, and an animation that works offline."""
+"""Drawings of the toy's square: regions, points, arrows, frames, and an animation that works offline."""
 
 import base64
 import html
@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,12 +15,14 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
-from pandas.io.formats.style import Styler
 
-from bu_core.data import LabelledImages
+from bu_core.data import ForgetSplit, LabelledImages
 from bu_core.models import Classifier
 
-from . import toy as plane
+from ..style import SET_TITLES, as_figure, as_table, set_title, use_style
+from . import toy
+
+use_style()  # whoever draws the square draws it in the book's look
 
 # Wong's palette, as for the methods; the middle, which is to be forgotten, is dark. The sixth is the shadow class's.
 COLOURS = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#f0e442")
@@ -31,17 +32,22 @@ SIZES = (12, 12, 22, 12, 22)  # a triangle of one area looks smaller
 Regions = tuple[np.ndarray, np.ndarray]
 
 
+def show(figure: Figure, *, caption: str, alt: str) -> HTML:
+    """A figure with its caption, plain text; `alt` tells those who cannot see it what it shows."""
+    return HTML(f'<div class="bu-block">{as_figure(figure, caption, alt)}</div>')
+
+
 def draw(axes: Axes, regions: Regions, data: LabelledImages | None = None, title: str = "") -> None:
     """The regions of a model, pale, with the borders between them, and points in the colours of their labels."""
     classes, _ = regions
     pale = ListedColormap([tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour)) for colour in COLOURS])
     axes.imshow(classes, origin="lower", extent=(0, 1, 0, 1), cmap=pale, vmin=0, vmax=len(COLOURS) - 1, alpha=0.9)
-    centres = (np.arange(plane.GRID) + 0.5) / plane.GRID
+    centres = (np.arange(toy.GRID) + 0.5) / toy.GRID
     for label in np.unique(classes)[1:]:
         axes.contour(centres, centres, classes >= label, [0.5], colors="black", linewidths=0.8)
     if data is not None:
         for label in data.labels.unique().tolist():
-            found = plane.places(data[data.labels == label])
+            found = toy.places(data[data.labels == label])
             axes.scatter(
                 *found.T,
                 s=SIZES[label],
@@ -59,13 +65,13 @@ def panels(drawn: Mapping[str, tuple[Classifier, LabelledImages]]) -> Figure:
     """Models side by side, by title, each with the points that it is looked at with."""
     figure, axes = plt.subplots(1, len(drawn), figsize=(8, 8 / max(2, len(drawn)) + 0.3), layout="constrained")
     for each, (title, (model, data)) in zip(np.atleast_1d(axes), drawn.items(), strict=True):
-        draw(each, plane.regions(model), data, title)
+        draw(each, toy.regions(model), data, title)
     return figure
 
 
 def confidence(model: Classifier, data: LabelledImages) -> Figure:
     """The regions, and how sure the model is of them."""
-    found = plane.regions(model)
+    found = toy.regions(model)
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.9), layout="constrained")
     draw(left, found, data, "the class that is given")
     image = right.imshow(found[1], origin="lower", extent=(0, 1, 0, 1), cmap="cividis", vmin=0, vmax=1)
@@ -79,20 +85,20 @@ def confidence(model: Classifier, data: LabelledImages) -> Figure:
 def arrows(model: Classifier, data: LabelledImages, crossed: torch.Tensor, labels: torch.Tensor) -> Figure:
     """From each point to its cross sample, (N, 2, 1, 1) in [0, 1], in the colour of the label that is found there."""
     figure, axes = plt.subplots(figsize=(5.2, 5.2), layout="constrained")
-    draw(axes, plane.regions(model))
-    start, end = plane.places(data), crossed[:, :, 0, 0].numpy()
+    draw(axes, toy.regions(model))
+    start, end = toy.places(data), crossed[:, :, 0, 0].numpy()
     for label in labels.unique().tolist():
         chosen = (labels == label).numpy()
         axes.quiver(
             *start[chosen].T, *(end - start)[chosen].T, color=COLOURS[label], angles="xy", scale_units="xy", scale=1,
             width=0.004,
         )  # fmt: skip
-    axes.scatter(*start.T, s=14, color=COLOURS[plane.FORGOTTEN], edgecolors="white", linewidths=0.4, zorder=3)
+    axes.scatter(*start.T, s=14, color=COLOURS[toy.FORGOTTEN], edgecolors="white", linewidths=0.4, zorder=3)
     return figure
 
 
-def reaches(found: Mapping[float, Mapping[str, float]]) -> Figure:
-    """By reach: the share of points that cross, and that get the label of the nearest region, in percent."""
+def by_step_size(found: Mapping[float, Mapping[str, float]]) -> Figure:
+    """By step size: the share of points that cross, and that get the label of the nearest region, in percent."""
     figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
     for name, style, text in (
         ("crossed", "o-", "cross a border"),
@@ -100,7 +106,7 @@ def reaches(found: Mapping[float, Mapping[str, float]]) -> Figure:
     ):
         axes.plot(list(found), [entry[name] for entry in found.values()], style, label=text)
     axes.legend(loc="lower right", fontsize=9)
-    axes.set(xlabel="reach $\\epsilon$", ylabel="% of the points", ylim=(0, 108))
+    axes.set(xlabel="step size $\\epsilon$", ylabel="% of the points", ylim=(0, 108))
     return figure
 
 
@@ -129,7 +135,7 @@ def animation(found: Sequence[Regions], data: LabelledImages, titles: Sequence[s
         figure.savefig(kept, dpi=80)
         plt.close(figure)
         pictures.append(base64.b64encode(kept.getvalue()).decode())
-    name = f"plane-{label.split(maxsplit=1)[0].lower()}-{next(_numbers)}"
+    name = f"square-{label.split(maxsplit=1)[0].lower()}-{next(_numbers)}"
     sources = ",".join(f'"data:image/png;base64,{picture}"' for picture in pictures)
     spoken = json.dumps(list(titles))
     return HTML(
@@ -166,28 +172,24 @@ def animation(found: Sequence[Regions], data: LabelledImages, titles: Sequence[s
     )
 
 
-def accuracies(models: Mapping[str, Classifier], split: Any) -> Styler:
+def accuracies(models: Mapping[str, Classifier], split: ForgetSplit) -> HTML:
     """Percent right on the four sets, one row a model."""
-    titles = {"remain_train": "D_r", "forget_train": "D_f", "remain_test": "D_rt", "forget_test": "D_ft"}
     rows = {
-        name: {
-            "<i>{}</i><sub>{}</sub>, %".format(*title.split("_")): plane.accuracy(model, getattr(split, part))
-            for part, title in titles.items()
-        }
+        name: {f"{set_title(part)}, %": toy.accuracy(model, getattr(split, part)) for part in SET_TITLES}
         for name, model in models.items()
     }
     return table(pd.DataFrame.from_dict(rows, orient="index"), "{:.1f}")
 
 
-def table(frame: pd.DataFrame, form: str) -> Styler:
+def table(frame: pd.DataFrame, form: str) -> HTML:
     """Numbers in the look of the book's other tables."""
-    return frame.style.format(form).set_table_attributes('class="results"')
+    return HTML(f'<div class="bu-block">{as_table(frame).format(form).to_html()}</div>')
 
 
 def entropies(found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Histograms of the entropy of the outputs, by model and set: what a membership attack sees."""
     figure, axes = plt.subplots(1, len(found), figsize=(8, 3), sharey=True, layout="constrained")
-    edges = np.linspace(0, np.log(len(plane.CLASSES)), 16)
+    edges = np.linspace(0, np.log(len(toy.CLASSES)), 16)
     for each, (title, sets) in zip(axes, found.items(), strict=True):
         for name, values in sets.items():
             each.hist(values, edges, histtype="step", linewidth=1.8, label=name, density=True)

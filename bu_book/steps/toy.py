@@ -1,7 +1,7 @@
 """A data set that can be drawn: points of five classes in a square, and a small network, for the steps of the method.
 
 A point is an image of one pixel with two channels, so everything else here works on it as it works on photographs: the
-training loop, the methods, the search, the attack. A reach epsilon is a length in this square, whose sides are 1.
+training loop, the methods, the search, the attack. A step size epsilon is a length in this square, whose sides are 1.
 """
 
 from typing import Annotated
@@ -61,7 +61,7 @@ def _learned(
     lr: Annotated[float, Range(0, 10, open=True)] = 0.05,
 ) -> UnlearningTask:
     sides = (points(noise, count, 2 * seed + number) for number, count in enumerate(_PER_CLASS.values()))
-    data = dataset("plane", "points in a square", CLASSES, *sides)
+    data = dataset("toy", "points in a square", CLASSES, *sides)
     recipe = Recipe(epochs=epochs, lr=lr, momentum=0.9, batch_size=32, precision="fp32", seed=seed)
     original = network(seed)
     fit(original, data.train, recipe, label="original")

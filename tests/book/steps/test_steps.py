@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from bu_book.build import STEPS
-from bu_book.forgetting import PARTS
-from bu_book.steps import toy as plane
+from bu_book.chapters.what_forgets import COMPONENTS
+from bu_book.steps import toy
 from bu_core.audits.reestimation import reestimated
 from bu_core.models import Classifier, widened
 from bu_core.training import predict
@@ -21,15 +21,15 @@ BOOK = Path(__file__).parents[3] / "book"
 
 @pytest.fixture(scope="module", params=[0, 1])
 def square(request: pytest.FixtureRequest) -> UnlearningTask:
-    return plane.learned(seed=request.param)
+    return toy.learned(seed=request.param)
 
 
 def left(model: Classifier, task: UnlearningTask) -> float:
-    return plane.accuracy(model, task.split.forget_train)
+    return toy.accuracy(model, task.split.forget_train)
 
 
 def kept(model: Classifier, task: UnlearningTask) -> float:
-    return plane.accuracy(model, task.split.remain_train)
+    return toy.accuracy(model, task.split.remain_train)
 
 
 def unlearned(task: UnlearningTask, method: str, **given: object) -> Classifier:
@@ -38,23 +38,23 @@ def unlearned(task: UnlearningTask, method: str, **given: object) -> Classifier:
 
 
 def test_step_1_noise_hurts_the_middle_most(square: UnlearningTask):
-    noisy = plane.learned(seed=square.recipe.seed, noise=0.14)
+    noisy = toy.learned(seed=square.recipe.seed, noise=0.14)
     assert kept(noisy.original, noisy) < kept(square.original, square) - 10
     data = noisy.split.remain_train
-    others = [plane.accuracy(noisy.original, data[data.labels == label]) for label in data.labels.unique()]
+    others = [toy.accuracy(noisy.original, data[data.labels == label]) for label in data.labels.unique()]
     assert left(noisy.original, noisy) < min(others)
 
 
 def test_step_1_retrain_gives_the_points_to_neighbours_and_is_not_undecided(square: UnlearningTask):
     retrained, forget = METHODS["retrain"](square), square.split.forget_train
-    nearest = plane.nearest_region(square.original, forget)
+    nearest = toy.nearest_region(square.original, forget)
     assert (predict(retrained, forget.images, "fp32").argmax(1) == nearest).float().mean() > 0.7
-    assert 0.5 < plane.certainty(retrained, forget) < plane.certainty(retrained, square.split.remain_train)
+    assert 0.5 < toy.certainty(retrained, forget) < toy.certainty(retrained, square.split.remain_train)
 
 
 def test_step_2_short_steps_seldom_cross_and_find_the_nearest_label_nevertheless(square: UnlearningTask):
     forget = square.split.forget_train
-    nearest = plane.nearest_region(square.original, forget)
+    nearest = toy.nearest_region(square.original, forget)
     crossed, agrees = {}, {}
     for reach in (0.02, 0.4):
         logits = crossed_logits(square.original, forget, reach, "fp32")
@@ -73,27 +73,27 @@ def test_step_3_random_labels_take_longer_and_cost_the_others(square: Unlearning
     assert left(shrunk[0.001], square) < 5 < 40 < left(random[0.001], square)
     assert left(random[0.01], square) < 5
     assert kept(random[0.01], square) < kept(square.original, square) - 10 < kept(shrunk[0.01], square)
-    assert plane.certainty(random[0.01], square.split.forget_train) < 0.5
+    assert toy.certainty(random[0.01], square.split.forget_train) < 0.5
 
 
 def test_step_3_the_others_get_back_what_the_middle_took(square: UnlearningTask):
     shrunk = unlearned(square, "boundary_shrink", lr=0.001, epsilon=0.15)
     before, after = (
-        plane.share_given(model, square.split.remain_train, plane.FORGOTTEN) for model in (square.original, shrunk)
+        toy.share_given(model, square.split.remain_train, toy.FORGOTTEN) for model in (square.original, shrunk)
     )
     assert after < before
     assert kept(shrunk, square) > kept(square.original, square)
 
 
 def test_step_4_what_the_shadow_class_covers_and_what_comes_back(square: UnlearningTask):
-    shadow = len(plane.CLASSES)
+    shadow = len(toy.CLASSES)
     forget, remain = square.split.forget_train, square.split.remain_train
     labels = square.relabelled(torch.full_like(forget.labels, shadow))
     covered = {}
     for lr in (0.001, 0.005):
         start = widened(square.original, square.recipe.seed)
         wide = square.fitted(start, labels, label="wide", epochs=10, lr=lr, batchnorm="frozen")
-        covered[lr] = [plane.share_given(wide, data, shadow) for data in (forget, remain)]
+        covered[lr] = [toy.share_given(wide, data, shadow) for data in (forget, remain)]
     assert covered[0.001] == [0, 0]
     assert covered[0.005][0] == 100
     assert 50 < covered[0.005][1] <= 100
@@ -115,7 +115,7 @@ def test_step_5_what_frozen_statistics_hide_comes_back_until_the_weights_have_mo
 
 
 def test_step_5_drift_alone_hides_the_class_and_re_estimation_shows_it(square: UnlearningTask):
-    drifted = unlearned(square, "boundary_shrink", **PARTS["statistics"])
+    drifted = unlearned(square, "boundary_shrink", **COMPONENTS["statistics"])
     for name, weight in drifted.named_parameters():
         assert torch.equal(weight, square.original.get_parameter(name))
     assert left(drifted, square) < left(square.original, square) / 2

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from bu_book.build import STEPS
-from bu_book.steps import drawings as plane_figures
-from bu_book.steps import toy as plane
+from bu_book.steps import drawings, toy
 from bu_core.data import pixels
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -20,31 +19,31 @@ from tests.helpers import refusal, same_state
 
 @pytest.fixture(scope="module")
 def square() -> UnlearningTask:
-    return plane.learned(epochs=15)
+    return toy.learned(epochs=15)
 
 
 def test_the_points_lie_around_their_centres():
-    images, labels = plane.points(noise=0.05, per_class=500, seed=0)
-    for label, centre in enumerate(plane._CENTRES):
+    images, labels = toy.points(noise=0.05, per_class=500, seed=0)
+    for label, centre in enumerate(toy._CENTRES):
         found = images[labels == label, 0, 0] / 255
         assert found.mean(0) == pytest.approx(centre, abs=0.01)
         assert found.std(0) == pytest.approx([0.05, 0.05], abs=0.01)
 
 
 def test_the_same_seed_gives_the_same_network(square: UnlearningTask):
-    assert same_state(square.original, plane.learned(epochs=15).original)
-    assert not same_state(square.original, plane.learned(epochs=15, seed=1).original)
+    assert same_state(square.original, toy.learned(epochs=15).original)
+    assert not same_state(square.original, toy.learned(epochs=15, seed=1).original)
 
 
 def test_it_learns_and_retrain_never_gives_the_middle(square: UnlearningTask):
-    assert plane.accuracy(square.original, square.split.forget_test) > 60
-    assert plane.accuracy(METHODS["retrain"](square), square.split.forget_train) == 0
+    assert toy.accuracy(square.original, square.split.forget_test) > 60
+    assert toy.accuracy(METHODS["retrain"](square), square.split.forget_train) == 0
 
 
 def test_the_map_says_what_the_network_says(square: UnlearningTask):
-    classes, probability = plane.regions(square.original)
+    classes, probability = toy.regions(square.original)
     for column, row in ((0, 0), (40, 120), (80, 80), (159, 30)):
-        x, y = (round(255 * step / (plane.GRID - 1)) for step in (column, row))
+        x, y = (round(255 * step / (toy.GRID - 1)) for step in (column, row))
         image = torch.tensor([x, y], dtype=torch.uint8)[None, :, None, None]
         given = predict(square.original, image, "fp32").softmax(1)[0]
         assert classes[row, column] == given.argmax()
@@ -58,8 +57,8 @@ def test_a_step_has_its_length_and_the_search_mostly_finds_the_nearest_region(sq
     assert moved.max() <= 0.15 + 1e-6
     assert moved.median() == pytest.approx(0.15, abs=1e-6)
     labels = nearest_incorrect(crossed_logits(square.original, forget, 0.05, "fp32"), forget.labels)
-    nearest = plane.nearest_region(square.original, forget)
-    assert (nearest != plane.FORGOTTEN).all()
+    nearest = toy.nearest_region(square.original, forget)
+    assert (nearest != toy.FORGOTTEN).all()
     assert (labels == nearest).float().mean() > 0.7
 
 
@@ -67,12 +66,12 @@ def test_a_step_has_its_length_and_the_search_mostly_finds_the_nearest_region(sq
     ("given", "message"), [({"noise": 2}, "parameters.noise"), ({"epoch": 3}, "did you mean"), ({"lr": 0}, "above 0")]
 )
 def test_a_parameter_that_cannot_be_is_refused(given: dict, message: str):
-    assert message in refusal(plane.learned, **given)
+    assert message in refusal(toy.learned, **given)
 
 
 def test_the_animation_needs_nothing_but_the_page(square: UnlearningTask):
-    found = [plane.regions(square.original)] * 3
-    page = plane_figures.animation(found, square.split.forget_train, ["a", "b", "c"], "Three times the same").data
+    found = [toy.regions(square.original)] * 3
+    page = drawings.animation(found, square.split.forget_train, ["a", "b", "c"], "Three times the same").data
     assert "http" not in page
     assert page.count("data:image/png;base64,") == 4
     assert 'alt="Three times the same: a"' in page  # the script names the other frames as they are shown
@@ -118,7 +117,7 @@ def test_the_steps_of_the_contents_are_those_that_there_are():
 
 
 def test_frames_show_the_first_and_the_last(square: UnlearningTask):
-    found = [(np.zeros((plane.GRID, plane.GRID), int) + number % 5, np.ones((1, 1))) for number in range(12)]
-    figure = plane_figures.frames(found, square.split.forget_train, [str(number) for number in range(12)])
+    found = [(np.zeros((toy.GRID, toy.GRID), int) + number % 5, np.ones((1, 1))) for number in range(12)]
+    figure = drawings.frames(found, square.split.forget_train, [str(number) for number in range(12)])
     assert [axes.get_title() for axes in figure.axes][:1] == ["0"]
     assert [axes.get_title() for axes in figure.axes][-1] == "11"
