@@ -30,7 +30,7 @@ from bu_core.models import ONE_WIDTH
 from bu_core.results import as_json
 
 from . import claims
-from .style import as_svg, as_table, in_html, in_markdown, sets_named, title, use_style
+from .style import as_figure, as_table, in_html, in_markdown, sets_named, title, use_style
 
 Result = TypeVar("Result")
 
@@ -106,20 +106,23 @@ class Page:
 
     def figure(
         self,
-        draw: Callable[[Result], Figure],
+        draw: Callable[[Result], Figure | None],
         found: Found[Result],
         *,
         caption: str | Callable[[Result], str],
         alt: str,
+        none: str = "",
     ) -> None:
         """A figure of every run, in tabs. `alt` tells who cannot see it what it shows.
 
-        The `caption` is plain text, or a function that writes it of a run.
+        The `caption` is plain text, or a function that writes it of a run; `none`: what to say, as plain text, of a run
+        of which there is no figure.
         """
 
         def drawn(result: Result) -> str:
-            text = caption if isinstance(caption, str) else caption(result)
-            return f"<figure>{as_svg(draw(result), alt)}<figcaption>{sets_named(text)}</figcaption></figure>"
+            if (figure := draw(result)) is None:
+                return f"<p><em>{sets_named(none)}</em></p>"
+            return as_figure(figure, caption if isinstance(caption, str) else caption(result), alt)
 
         _show(_tabs({name: drawn(result) for name, result in found.results.items()}, found))
 

@@ -79,6 +79,11 @@ def as_svg(figure: Figure, alt: str) -> str:
     return opening + drawing[len("<svg ") :]
 
 
+def as_figure(figure: Figure, caption: str, alt: str) -> str:
+    """A figure with its caption, plain text, as HTML."""
+    return f"<figure>{as_svg(figure, alt)}<figcaption>{sets_named(caption)}</figcaption></figure>"
+
+
 # --- tables -------------------------------------------------------------------------------------------------------
 
 
@@ -89,8 +94,8 @@ def as_table(frame: pd.DataFrame, note: str = "") -> Styler:
     """
     table = frame.style.set_table_attributes('class="results"')
     if note:
-        beneath = {"selector": "caption", "props": "caption-side: bottom; text-align: left; font-style: italic"}
-        table = table.set_caption(sets_named(note)).set_table_styles([beneath])
+        beneath = "caption-side: bottom; text-align: left; font-style: italic"
+        table = table.set_caption(sets_named(note)).set_table_styles([{"selector": "caption", "props": beneath}])
     return table
 
 
