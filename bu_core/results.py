@@ -91,7 +91,7 @@ def _plain(value: Any, kind: Any, path: str, packed: Artefact) -> Any:
         return plain
     if isinstance(value, Mapping):
         inner = (get_args(_bare(kind)) or (Any, Any))[1]
-        return {name: _plain(part, inner, _under(path, name), packed) for name, part in value.items()}
+        return {name: _plain(part, inner, _under(path, str(name)), packed) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
         inner = (get_args(_bare(kind)) or (Any,))[0]
         return [_plain(part, inner, _under(path, str(place)), packed) for place, part in enumerate(value)]
@@ -103,14 +103,17 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
     if bare is Tensor:
         found = tensors[path]
         return found if (kept := _kept(kind)) is None else found.to(kept.here)
-    if facts is None and types.NoneType in get_args(kind):
+    if facts is None and _optional(kind):
         return None
     origin, inner = get_origin(bare) or bare, get_args(bare)
     if dataclasses.is_dataclass(bare):
         hints, fields = get_type_hints(bare, include_extras=True), {}
         for each in dataclasses.fields(bare):
             name, wanted = each.name, hints[each.name]
-            if _bare(wanted) is Estimate:
+            none = _optional(wanted) and facts.get(name, ...) is None  # it says so: not merely left out
+            if none and f"{name}_low" not in facts:  # an Estimate may lack a value, and yet be there
+                fields[name] = None
+            elif _bare(wanted) is Estimate:
                 fields[name] = Estimate(facts[name], facts[f"{name}_low"], facts[f"{name}_high"])
             else:
                 part = None if _only_tensors(wanted) else facts[name]
@@ -120,7 +123,8 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
         if _bare(inner[1]) is Tensor:
             names = [name.removeprefix(f"{path}.") for name in tensors if name.startswith(f"{path}.")]
             return {name: _typed(inner[1], None, tensors, _under(path, name)) for name in names}
-        return {name: _typed(inner[1], part, tensors, _under(path, name)) for name, part in facts.items()}
+        named = int if inner[0] is int else str  # to JSON every name is a text
+        return {named(name): _typed(inner[1], part, tensors, _under(path, str(name))) for name, part in facts.items()}
     if origin in (list, tuple) and inner:
         return origin(_typed(inner[0], part, tensors, _under(path, str(place))) for place, part in enumerate(facts))
     return facts
@@ -128,6 +132,10 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
 
 def _under(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def _optional(kind: Any) -> bool:
+    return types.NoneType in get_args(get_args(kind)[0] if _annotated(kind) else kind)
 
 
 def _kept(kind: Any) -> Kept | None:
