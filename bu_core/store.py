@@ -111,7 +111,7 @@ def digest(key: Mapping[str, Any]) -> str:
 
 def write(path: Path, key: Mapping[str, Any], artefact: Artefact) -> None:
     """Write an artefact beside its place and rename it into it."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()}
+    tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()})
     header = {
         "key": json.dumps(key, sort_keys=True),
         "facts": json.dumps(artefact.facts, sort_keys=True),
@@ -158,6 +158,17 @@ def write_json(path: Path, content: Any) -> None:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors, each in memory of its own, as safetensors asks for; a result may hold one under two names."""
+    seen: set[int] = set()
+    found = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        found[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return found
 
 
 def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:

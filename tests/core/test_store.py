@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 import bu_core
 from bu_core import store as store_module
-from bu_core.store import DamagedArtefactWarning, Store, digest, write_json
+from bu_core.results import Artefact
+from bu_core.store import DamagedArtefactWarning, Store, digest, write, write_json
 from tests.helpers import refusal
 
 KEY = {"method": "shrink", "settings": {"lr": 1e-5, "epochs": 10}, "seed": 0}
@@ -29,7 +30,7 @@ class Work:
         self.value = value
         self.times = 0
 
-    def __call__(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    def __call__(self) -> Artefact:
         self.times += 1
         tensors = {
             "weight": torch.full((3, 4), self.value),
@@ -37,7 +38,7 @@ class Work:
             "count": torch.tensor(7),
             "empty": torch.empty(0, 5),
         }
-        return tensors, {"seconds": [0.25], "on": "cpu"}
+        return Artefact(tensors, {"seconds": [0.25], "on": "cpu"}, {"weight": "float16"})
 
 
 @pytest.fixture
@@ -49,11 +50,11 @@ def test_what_is_kept_comes_back_exactly(store: Store):
     work = Work()
     first, second = store.get("model", KEY, work), store.get("model", KEY, work)
     assert work.times == 1
-    expected, facts = work()
+    expected = work()
     for found in (first, second):
-        assert found.facts == facts
-        assert found.tensors.keys() == expected.keys()
-        for name, tensor in expected.items():
+        assert (found.facts, found.recorded) == (expected.facts, expected.recorded)
+        assert found.tensors.keys() == expected.tensors.keys()
+        for name, tensor in expected.tensors.items():
             assert found.tensors[name].dtype == tensor.dtype
             assert torch.equal(found.tensors[name], tensor)
 
@@ -80,6 +81,16 @@ def test_the_digest_depends_on_content_and_not_on_order():
     assert digest({"lr": 1.0}) != digest({"lr": 1.5})
     assert len(digest(KEY)) == 16
     assert int(digest(KEY), 16) >= 0
+
+
+def test_tensors_that_share_their_memory_are_kept_apart(store: Store):
+    """As two fields of a result may, or two views of one tensor."""
+    whole = torch.arange(6.0)
+    shared = {"one": whole, "other": whole, "half": whole[:3], "rest": whole[3:]}
+    found = store.get("model", KEY, lambda: Artefact(shared, {})).tensors
+    assert {name: tensor.tolist() for name, tensor in found.items()} == {
+        "one": [0, 1, 2, 3, 4, 5], "other": [0, 1, 2, 3, 4, 5], "half": [0, 1, 2], "rest": [3, 4, 5],
+    }  # fmt: skip
 
 
 # --- damaged and foreign files ------------------------------------------------------------------------------------
@@ -181,7 +192,7 @@ def _die_while_writing(folder: Path) -> None:
 def _want(folder: Path, ready: Any, log: Path) -> None:
     for kind in ("model", "outputs"):
 
-        def make(kind: str = kind) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        def make(kind: str = kind) -> Artefact:
             with log.open("a") as file:
                 file.write(f"{kind} computed\n")
             time.sleep(0.5)  # long enough that the other process comes to wait
@@ -242,8 +253,9 @@ def test_a_failure_while_writing_leaves_nothing(store: Store, monkeypatch: pytes
 
     with monkeypatch.context() as patch:
         patch.setattr(store_module, "save_file", fail)
-        with pytest.raises(OSError, match="No space left"):
-            store.get("model", KEY, Work())
+        message = refusal(store.get, "model", KEY, Work())
+    assert message.startswith("results_dir: cannot be written (")
+    assert "No space left" in message
     assert [path for path in store.folder.iterdir() if path.is_file()] == []
 
 
@@ -267,6 +279,65 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, below: str):
     folder = tmp_path / "results" / below
     message = refusal(Store, folder, "results_dir='results'")
     assert message.startswith("results_dir='results': cannot be written (")
+
+
+# --- a record beside it -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Store:
+    """A store that a record's folder lies beside, which holds KEY with weights in fewer bits, and OTHER as it was."""
+    (tmp_path / "record").mkdir()
+    store = Store(tmp_path / "store", "results_dir", tmp_path / "record")
+    for key, recorded in ((KEY, {"weight": "float16"}), (OTHER, {})):
+        found = Work(2.0)()
+        write(tmp_path / "record" / store.path("model", key).name, key, Artefact(found.tensors, found.facts, recorded))
+    return store
+
+
+def test_what_a_record_holds_is_read_from_there_and_not_copied(beside: Store):
+    work = Work()
+    assert beside.get("model", KEY, work).tensors["weight"][0, 0] == 2
+    assert work.times == 0
+    assert not list(beside.folder.glob("*.safetensors"))
+    assert beside.served == {beside.path("model", KEY)}
+
+
+def test_what_was_computed_here_comes_before_the_record(beside: Store):
+    Store(beside.folder, "results_dir").get("model", KEY, Work(5.0))
+    assert beside.get("model", KEY, Work()).tensors["weight"][0, 0] == 5
+
+
+def test_inside_exact_nothing_that_a_record_narrowed_is_served(beside: Store):
+    exact, same = Work(3.0), Work()
+    with beside.exact():
+        with beside.exact():
+            pass
+        assert beside.get("model", OTHER, same).tensors["weight"][0, 0] == 2, "this one has all its bits"
+        assert beside.get("model", KEY, exact).tensors["weight"][0, 0] == 3
+    assert (exact.times, same.times) == (1, 0)
+    beside.path("model", KEY).unlink()
+    assert beside.get("model", KEY, exact).tensors["weight"][0, 0] == 2, "and outside it is served again"
+
+
+def test_a_damaged_file_of_a_record_is_computed_and_left_where_it_is(beside: Store):
+    assert beside.beside is not None
+    path = beside.beside / beside.path("model", KEY).name
+    truncated(path)
+    damaged = path.read_bytes()
+    work = Work(4.0)
+    assert beside.get("model", KEY, work).tensors["weight"][0, 0] == 4
+    assert path.read_bytes() == damaged
+
+
+def test_what_is_refused_is_not_computed(tmp_path: Path):
+    class Refused(Exception):
+        pass
+
+    store, work = Store(tmp_path / "store", "results_dir", refuse=Refused), Work()
+    with pytest.raises(Refused, match=store.path("model", KEY).name):
+        store.get("model", KEY, work)
+    assert work.times == 0
 
 
 # --- nothing loads a pickle ---------------------------------------------------------------------------------------
