@@ -1,5 +1,6 @@
-"""What several test files use: a small data set that can be learned, a small experiment, and two comparisons."""
+"""What several test files use: a small data set that can be learned, small experiments, a record, two comparisons."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,13 @@ from torch import nn
 from bu_core.checks import SettingError
 from bu_core.config import Config
 from bu_core.data import Dataset, LabelledImages
+from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
+from bu_core.models import Classifier
+from bu_core.results import Artefact
+from bu_core.store import read_any, write, write_json
 from bu_core.training import Recipe
+from bu_core.unlearning import Method, UnlearningTask, method
 
 TOY_RECIPE = Recipe(epochs=4, lr=0.05, momentum=0.9, batch_size=16, precision="fp32", seed=0)
 
@@ -64,3 +70,62 @@ def small_experiment(results: Path, **changes: Any) -> Experiment:
         "results_dir": str(results),
     }
     return Experiment(Config.from_mapping(given | changes))
+
+
+ONE_EPOCH = {"finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding", "amnesiac"}
+QUICK: dict[str, dict[str, Any]] = {name: {"epochs": 1} for name in ONE_EPOCH} | {"fisher": {"samples": 32}}
+
+
+def quick_config(results: Path, **changes: Any) -> Config:
+    """Every method after one epoch of a thin network on the digits; it takes two seconds."""
+    given = {
+        "dataset": "digits",
+        "width": 0.1,
+        "epochs": 1,
+        "precision": "fp32",
+        "device": "cpu",
+        "unlearning": QUICK,
+        "results_dir": str(results),
+    }
+    return Config.from_mapping(given | changes)
+
+
+def leave_record(experiment: Experiment, folder: Path) -> None:
+    """Record in `folder` what the store of an experiment holds, narrowed as `bu_core.results.Kept` says."""
+    (folder / "store").mkdir(parents=True)
+    for path in experiment.store.folder.glob("*.safetensors"):
+        key, found = read_any(path)
+        tensors = {
+            name: tensor.to(getattr(torch, found.recorded[name])) if name in found.recorded else tensor
+            for name, tensor in found.tensors.items()
+        }
+        write(folder / "store" / path.name, key, Artefact(tensors, found.facts, found.recorded))
+    dataset = experiment.dataset
+    content = {
+        "config": record.which_run(experiment.config),
+        "dataset": {
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "classes": list(dataset.classes),
+            "shape": list(dataset.train.images.shape[1:]),
+            "fingerprint": dataset.fingerprint,
+            "others_fingerprint": dataset.others_fingerprint,
+        },
+        "environment": experiment.environment,
+        "command": "the command",
+        "files": sorted(path.name for path in (folder / "store").iterdir()),
+    }
+    write_json(folder / "record.json", content | {"checksum": record.checksum(content)})
+
+
+def wrecked(when: Callable[[UnlearningTask], bool] = lambda task: True) -> Method:
+    """A method that changes nothing, but leaves weights that are no numbers where `when` says so."""
+
+    def wrecked(task: UnlearningTask) -> Classifier:
+        model = copy.deepcopy(task.original)
+        if when(task):
+            with torch.no_grad():
+                model.classifier.weight.fill_(torch.nan)
+        return model
+
+    return method(title="Wrecked")(wrecked)

@@ -20,7 +20,8 @@ from .metrics import Metrics, write_metrics
 class Sweep:
     """The `runs`, and `summary.<method>.<measure>`: of the four accuracies, the ASR and the seconds.
 
-    Half the width of an interval is Student's t over the runs, None for a single run. The runs of one seed share their
+    Half the width of an interval is Student's t over the runs, None for a single run; a method that diverged in some
+    has the others. The runs of one seed share their
     original, so they are not independent of each other: with several classes and one seed the interval speaks of
     classes, not of seeds.
     """
@@ -48,7 +49,7 @@ def sweep(
         experiment = Experiment(config, say)
         runs.append(write_metrics(experiment))
     summary = {}
-    for method in runs[0].methods:
+    for method in dict.fromkeys(name for run in runs for name in run.methods):
         results = [run.methods[method] for run in runs if method in run.methods]
         summary[method] = {part: interval([found.accuracy[part] for found in results]) for part in SPLITS}
         summary[method]["asr"] = interval([found.attack.asr.value or 0.0 for found in results])
