@@ -7,6 +7,7 @@ import torch
 
 from bu_core.measures import (
     ENTROPY_BINS,
+    Interval,
     Outputs,
     accuracy,
     agreement,
@@ -14,6 +15,7 @@ from bu_core.measures import (
     entropy_bins,
     entropy_distances,
     entropy_histogram,
+    interval,
     shares,
 )
 
@@ -101,22 +103,43 @@ def test_an_even_answer_is_counted_in_the_last_bin(classes: int):
 def test_a_distribution_is_at_no_distance_from_itself():
     one = with_entropy(0.1, 0.2, 0.2, 0.6)
     same = with_entropy(0.2, 0.6, 0.1, 0.2)
-    assert entropy_distances(one, same) == pytest.approx({"jensen_shannon": 0, "wasserstein": 0}, abs=1e-12)
+    found = entropy_distances(one, same)
+    assert (found.jensen_shannon, found.wasserstein) == pytest.approx((0, 0), abs=1e-12)
 
 
 def test_distributions_without_a_common_bin_are_a_bit_apart():
     low, high = with_entropy(0.01, 0.02, 0.1), with_entropy(0.5, 0.6)
     for one, other in ((low, high), (high, low)):
-        assert entropy_distances(one, other)["jensen_shannon"] == pytest.approx(1)
+        assert entropy_distances(one, other).jensen_shannon == pytest.approx(1)
 
 
 def test_jensen_shannon_of_known_shares():
     """Halves that share one of two bins: the mixture is (1/4, 1/2, 1/4), and its entropy of 1.5 bits less 1 bit."""
     one, other = with_entropy(0.05, 0.3), with_entropy(0.3, 0.6)
-    assert entropy_distances(one, other)["jensen_shannon"] == pytest.approx(0.5)
+    assert entropy_distances(one, other).jensen_shannon == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("shift", [0.01, 0.1, 0.4])
 def test_the_wasserstein_distance_of_a_shift_is_the_shift(shift: float):
     one, other = with_entropy(0.2, 0.2, 0.2), with_entropy(0.2 + shift, 0.2 + shift)
-    assert entropy_distances(one, other)["wasserstein"] == pytest.approx(shift, abs=1e-9)
+    assert entropy_distances(one, other).wasserstein == pytest.approx(shift, abs=1e-9)
+
+
+def test_the_interval_is_students():
+    """Of 1, 2, 3: the deviation is 1, and the 97.5 % quantile of t with 2 degrees of freedom 4.3027 (tables)."""
+    found = interval([1, 2, 3])
+    assert found.mean == 2
+    assert found.half_width == pytest.approx(4.3027 / 3**0.5, abs=1e-4)
+    assert interval([7.0]) == Interval(7.0, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "form", "expected"),
+    [
+        (Interval(4.051, 0.756), ".2f", "4.05 ± 0.76"),
+        (Interval(4.051, 0.756), "+.1f", "+4.1 ± 0.8"),
+        (Interval(-3.0, None), ".1f", "-3.0"),
+    ],
+)
+def test_an_interval_is_shown_with_half_its_width(found: Interval, form: str, expected: str):
+    assert found.shown(form) == expected

@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from bu_core import store
 from bu_core.data import Dataset
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import metrics
 from bu_core.models import Classifier, build
+from bu_core.results import Artefact
 from bu_core.training import fit
 from bu_core.unlearning import METHODS, UnlearningTask
 from bu_core.unlearning.amnesiac import Recorder
-from tests.core.experiment.test_experiment import config
-from tests.helpers import TOY_RECIPE, same_state
+from tests.helpers import TOY_RECIPE, quick_config, same_state
 
 amnesiac = METHODS["amnesiac"]
 
@@ -99,7 +100,7 @@ class BreakingOff:
         return store.read(self.path, {"label": label}).tensors if self.path.exists() else None
 
     def save(self, label: str, state: dict[str, Tensor]) -> None:
-        store.write(self.path, {"label": label}, state, {})
+        store.write(self.path, {"label": label}, Artefact(state, {}))
         if self.saves is not None:
             self.saves -= 1
             if self.saves == 0:
@@ -196,16 +197,17 @@ def test_without_a_recording_it_says_so(task: UnlearningTask):
 
 def test_an_experiment_records_while_it_trains(tmp_path: Path):
     """One training: the recording is kept beside the original, and serves any class to be forgotten."""
-    experiment = Experiment(config(tmp_path, methods=["amnesiac"], epochs=2))
+    experiment = Experiment(quick_config(tmp_path, methods=["amnesiac"], epochs=2))
     experiment.model("amnesiac")
     assert len(list((tmp_path / "store").glob("recording-*.safetensors"))) == 1
-    found = experiment.metrics()["methods"]["amnesiac"]["recording"]
+    found = metrics(experiment).methods["amnesiac"].recording
+    assert found is not None
     weights = sum(weight.numel() for weight in experiment.model("original").parameters())
     assert found["epochs"] == 2
     assert found["bytes"] == 11 * 4 * weights
     assert 0 < found["seconds"] < found["training_seconds"]
     said: list[str] = []
-    other = Experiment(config(tmp_path, methods=["amnesiac"], epochs=2, forget_class=7), said.append)
+    other = Experiment(quick_config(tmp_path, methods=["amnesiac"], epochs=2, forget_class=7), said.append)
     other.model("amnesiac")
     assert [line.partition(":")[0] for line in said] == ["amnesiac"]
     assert len(list((tmp_path / "store").glob("recording-*.safetensors"))) == 1
@@ -214,11 +216,11 @@ def test_an_experiment_records_while_it_trains(tmp_path: Path):
 def test_an_original_that_was_not_recorded_is_trained_once_more(tmp_path: Path):
     """It stays the file that it was, and the result is that of a recording made at once."""
     settings = {"epochs": 2, "unlearning": {"amnesiac": {"epochs": 1, "window": 1}}}
-    Experiment(config(tmp_path / "late", methods=[], **settings)).metrics()
+    Experiment(quick_config(tmp_path / "late", methods=[], **settings)).model("original")
     (original,) = (tmp_path / "late" / "store").glob("original-*.safetensors")
     made = original.stat().st_mtime_ns
     models = [
-        Experiment(config(tmp_path / when, methods=["amnesiac"], **settings)).model("amnesiac")
+        Experiment(quick_config(tmp_path / when, methods=["amnesiac"], **settings)).model("amnesiac")
         for when in ("late", "at once")
     ]
     assert same_state(*models)
@@ -228,8 +230,8 @@ def test_an_original_that_was_not_recorded_is_trained_once_more(tmp_path: Path):
 
 def test_the_recording_is_no_part_of_the_methods_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Neither of Amnesiac's, which asks for it, nor of the original's, during which it is made."""
-    Experiment(config(tmp_path, methods=[])).model("original")
-    experiment = Experiment(config(tmp_path, methods=["amnesiac"], unlearning={"amnesiac": {"epochs": 0}}))
+    Experiment(quick_config(tmp_path, methods=[])).model("original")
+    experiment = Experiment(quick_config(tmp_path, methods=["amnesiac"], unlearning={"amnesiac": {"epochs": 0}}))
     experiment.model("amnesiac")
     training = experiment.weights("amnesiac").facts["recording"]["training_seconds"]
-    assert experiment.seconds("amnesiac")[0] < training
+    assert experiment.weights("amnesiac").facts["seconds"][0] < training

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import math
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from bu_core.data import Dataset, LabelledImages, pixels
 from bu_core.models import Classifier, build
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask
+from bu_core.unlearning import method as register_method
 from bu_core.unlearning import task as task_module
 from bu_core.unlearning.boundary_shrink import (
     border_weights,
@@ -28,12 +30,12 @@ from bu_core.unlearning.boundary_shrink import (
 from tests.helpers import same_state, toy_images
 
 STARTING = [name for name in METHODS if name not in ("retrain", "amnesiac")]  # from the original as it is
-FITTING = [name for name in METHODS if "batchnorm" in inspect.signature(METHODS[name]).parameters]
+FITTING = [name for name in METHODS if "batchnorm" in inspect.signature(METHODS[name].unlearn).parameters]
 
 
 def run(method: str, task: UnlearningTask, **settings: Any) -> Classifier:
     """The method with those of `settings` that it has."""
-    known = inspect.signature(METHODS[method]).parameters
+    known = inspect.signature(METHODS[method].unlearn).parameters
     return METHODS[method](task, **{name: value for name, value in settings.items() if name in known})
 
 
@@ -164,8 +166,8 @@ def test_boundary_shrink_teaches_the_labels_that_one_search_found(
         searches.append(arguments)
         return crossed_logits(*arguments)
 
-    # the function has the name of its module, so the module is asked of the function
-    monkeypatch.setitem(METHODS["boundary_shrink"].__globals__, "crossed_logits", search)
+    # the method has the name of its module, so the module is asked of the function
+    monkeypatch.setitem(METHODS["boundary_shrink"].unlearn.__globals__, "crossed_logits", search)
     run("boundary_shrink", task, epochs=5, epsilon=0.2)
     call = fit.only()
     assert len(searches) == 1
@@ -471,14 +473,31 @@ def test_a_heavier_penalty_keeps_the_curvature_nearer_to_the_originals(task: Unl
 def test_the_methods_of_the_paper_are_registered_under_their_names():
     expected = {"retrain", "finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding"}
     assert expected | {"fisher", "amnesiac"} <= set(METHODS)
-    assert all(function.__name__ == name for name, function in METHODS.items())
+    assert all(method.unlearn.__name__ == name for name, method in METHODS.items())
 
 
 def test_every_setting_of_a_method_has_a_type_and_a_default():
     for method in METHODS.values():
-        first, *settings = inspect.signature(method, eval_str=True).parameters.values()
+        first, *settings = inspect.signature(method.unlearn, eval_str=True).parameters.values()
         assert first.name == "task"
         for setting in settings:
             assert setting.kind is inspect.Parameter.KEYWORD_ONLY
             assert setting.annotation is not inspect.Parameter.empty
             assert setting.default is not inspect.Parameter.empty
+
+
+def test_each_method_has_a_title_and_a_colour_of_its_own():
+    titles = [method.title for method in METHODS.values()]
+    colours = [method.colour for method in METHODS.values()]
+    assert len(set(titles)) == len(set(colours)) == len(METHODS)
+    assert all(re.fullmatch("#[0-9A-F]{6}", colour) for colour in colours)
+    through = {name for name, method in METHODS.items() if method.goes_through == "remain"}
+    assert through == {"retrain", "finetune", "fisher", "amnesiac"}, "what they take grows with D_r, not with D_f"
+
+
+def test_a_method_without_a_title_is_called_by_its_name():
+    @register_method()
+    def slight_doubt(task: UnlearningTask) -> Classifier:
+        return task.original
+
+    assert (slight_doubt.title, slight_doubt.goes_through) == ("Slight Doubt", "forget")
