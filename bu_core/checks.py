@@ -65,19 +65,18 @@ _REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 3, 8, 8, 8
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = LENGTH
 
 
-def short(text: object) -> str:
-    """A text, or what an exception says, in one line of at most LENGTH characters: a longer one loses its middle."""
-    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(str(text).split()))
+def _line(text: str) -> str:
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(text.split()))
     return line if len(line) <= LENGTH else f"{line[: LENGTH // 2]}...{line[3 - LENGTH // 2 :]}"
 
 
 def shown(value: Any) -> str:
-    """A value as Python writes it, in one line of at most LENGTH characters."""
+    """A value as Python writes it, or what an exception says, in one line of at most LENGTH characters."""
     try:
-        line = _REPR.repr(value)
+        line = str(value) if isinstance(value, Exception) else _REPR.repr(value)
     except ValueError:  # what Python says of a whole number of more than 4,300 digits
         return "(a number too long to show)"
-    return line if len(line) <= LENGTH and line.isprintable() else short(line)
+    return line if len(line) <= LENGTH and line.isprintable() else _line(line)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -108,7 +107,16 @@ def checked(name: str, value: Any, annotation: Any) -> Any:
     if get_origin(annotation) is Literal:
         return one_of(name, value, get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
-        return _checked_union(name, value, get_args(annotation))
+        kinds = {get_args(kind)[0] if get_origin(kind) is Annotated else kind: kind for kind in get_args(annotation)}
+        for plain, kind in kinds.items():
+            if isinstance(value, get_origin(plain) or plain) and not isinstance(value, bool):
+                return None if value is None else checked(name, value, kind)
+        wanted = " or ".join(_WANTED[plain] for plain in kinds if plain is not types.NoneType)
+        raise SettingError(f"{name}={shown(value)}: must be {wanted}")
+    if annotation == list[str]:
+        if not value or not all(isinstance(entry, str) for entry in value):
+            raise SettingError(f"{name}={shown(value)}: must be a list of texts")
+        return [checked(name, entry, str) for entry in value]
     if annotation is float and isinstance(value, str):
         with contextlib.suppress(ValueError):
             value = float(value)
@@ -139,7 +147,7 @@ def path_of(name: str, value: str | os.PathLike) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise SettingError(f"{name}={shown(text)}: {short(error)}") from None
+        raise SettingError(f"{name}={shown(text)}: {shown(error)}") from None
 
 
 def file_of(name: str, value: str | os.PathLike) -> Path:
@@ -167,10 +175,10 @@ class _Yaml(yaml.SafeLoader):
         for key, _ in node.value:
             if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
                 scalar = isinstance(key, yaml.ScalarNode)
-                kind = f"the key {short(key.value)}" if scalar else "a key that is a list or a mapping"
+                kind = f"the key {_line(key.value)}" if scalar else "a key that is a list or a mapping"
                 raise SettingError(f"{kind} must be a text")
             if key.value in names:
-                raise SettingError(f"the key {short(key.value)} is given twice")
+                raise SettingError(f"the key {_line(key.value)} is given twice")
             names.add(key.value)
         return node
 
@@ -183,8 +191,8 @@ def from_yaml(setting: str, text: str) -> Any:
         raise SettingError(f"{setting}: {error}") from None
     except Exception as error:  # PyYAML raises whatever its constructors met
         mark = getattr(error, "problem_mark", None)
-        problem = f"line {mark.line + 1}: {error.problem}" if mark else error
-        raise SettingError(f"{setting}: is not YAML ({short(problem)})") from error
+        problem = f"line {mark.line + 1}: {error.problem}" if mark else str(error)
+        raise SettingError(f"{setting}: is not YAML ({_line(problem)})") from error
 
 
 def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,25 +217,6 @@ def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str
         argument: checked(f"{name}.{argument}", given.get(argument, default), hints[argument])
         for argument, default in defaults.items()
     }
-
-
-def _checked_union(name: str, value: Any, members: tuple[Any, ...]) -> Any:
-    if value is None and types.NoneType in members:
-        return None
-    kinds = [member for member in members if member is not types.NoneType]
-    if isinstance(value, (list, tuple)) and list[str] in kinds:
-        if not value or not all(isinstance(entry, str) for entry in value):
-            raise SettingError(f"{name}={shown(value)}: must be a list of texts")
-        return [checked(name, entry, str) for entry in value]
-    for kind in kinds:
-        if get_origin(kind) is Annotated and isinstance(value, get_args(kind)[0]) and not isinstance(value, bool):
-            return checked(name, value, kind)
-        if get_origin(kind) is not None:
-            continue
-        if isinstance(value, kind) and not isinstance(value, bool):
-            return checked(name, value, kind)
-    wanted = [_WANTED[get_args(kind)[0] if get_origin(kind) is Annotated else kind] for kind in kinds]
-    raise SettingError(f"{name}={shown(value)}: must be {' or '.join(wanted)}")
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:

@@ -10,19 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from .checks import (
-    Range,
-    SettingError,
-    checked,
-    file_of,
-    from_yaml,
-    keyword_settings,
-    listed,
-    one_of,
-    path_of,
-    short,
-    shown,
-)
+from .checks import Range, SettingError, checked, file_of, from_yaml, keyword_settings, listed, one_of, path_of, shown
 from .data import DATASETS
 from .models import MODELS, ONE_WIDTH, pretraining
 from .unlearning import METHODS, method_settings
@@ -217,7 +205,7 @@ def _text(profile: str) -> str:
             raise SettingError(f"profile={shown(profile)}: has {size:,} bytes; at most {LARGEST_PROFILE:,} are read")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"profile={shown(profile)}: cannot be read ({short(error)})") from error
+        raise SettingError(f"profile={shown(profile)}: cannot be read ({shown(error)})") from error
 
 
 def read_profile(profile: str) -> dict[str, Any]:

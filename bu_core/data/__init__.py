@@ -2,18 +2,17 @@
 
 `load` gives a `Dataset`; `split` divides it into D_r, D_f (training data that remain, that are to be forgotten) and
 D_rt, D_ft (the same for test data). Everything is checked here, before any work: a missing folder, a class folder
-without its twin, an image that cannot be decoded.
+without its twin, a file that is not read, an image that cannot be decoded.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..checks import SettingError, keyword_settings, one_of
+from ..checks import SettingError, keyword_settings, one_of, path_of, shown
 from . import cifar10, digits, faces
 from .images import Dataset, LabelledImages, pixels
 
@@ -71,13 +70,13 @@ def load(
     source = DATASETS[one_of("dataset", name, DATASETS)]
     options = keyword_settings("data", source.read, options or {})
     setting, folder = "data_dir", data_dir
-    if not folder and not source.embedded:
-        setting, folder = "BU_DATA", os.environ.get("BU_DATA")
-    if not folder:
+    if folder is None and not source.embedded:
+        setting, folder = "BU_DATA", os.environ.get("BU_DATA") or None
+    if folder is None:
         return source.read(None, seed, **options)
-    path = Path(folder).expanduser().resolve()
-    if not path.is_dir():
-        raise SettingError(f"{setting}={str(folder)!r}: no such folder")
+    path = path_of(setting, os.path.realpath(path_of(setting, folder)))
+    if not os.path.isdir(path):
+        raise SettingError(f"{setting}={shown(str(folder))}: no such folder")
     return source.read(path, seed, **options)
 
 

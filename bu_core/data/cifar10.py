@@ -3,16 +3,13 @@
 A folder of images is decoded once; the result is kept as one uint8 file in the user's cache folder.
 """
 
-import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ..checks import SettingError
-from ..store import Store
-from .images import Dataset, cache_folder, dataset, decoded, side_by_side
+from ..checks import SettingError, listed, shown
+from .images import Dataset, cache_folder, dataset, decoded, decoded_once, entries, image_files
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -26,7 +23,7 @@ def read(data_dir: Path | None, seed: int) -> Dataset:
         return _cifar10_batches(cache_folder() / "cifar10", download=True)
     if data_dir.name == "cifar-10-batches-py":
         return _cifar10_batches(data_dir.parent)
-    if (data_dir / "cifar-10-batches-py").is_dir():
+    if os.path.isdir(data_dir / "cifar-10-batches-py"):
         return _cifar10_batches(data_dir)
     return _image_folder("cifar10", data_dir, CLASSES)
 
@@ -39,13 +36,15 @@ def _cifar10_batches(root: Path, download: bool = False) -> Dataset:
         train, test = (CIFAR10(root, train=part, download=download) for part in (True, False))
     except RuntimeError as error:
         raise SettingError(
-            f"data_dir={str(root)!r}: cifar-10-batches-py is incomplete or altered (its checksums differ); "
+            f"data_dir={shown(str(root))}: cifar-10-batches-py is incomplete or altered (its checksums differ); "
             "unpack the archive again"
         ) from error
     except OSError as error:
+        if not download:
+            raise SettingError(f"data_dir={shown(str(root))}: cannot be read ({shown(error)})") from error
         raise SettingError(
-            f"dataset='cifar10': the download failed ({error}); set data_dir, or the variable BU_DATA, to a folder "
-            "that holds cifar-10-batches-py or train/<class>/ and test/<class>/"
+            f"dataset='cifar10': the download failed ({shown(error)}); set data_dir, or the variable BU_DATA, to a "
+            "folder that holds cifar-10-batches-py or train/<class>/ and test/<class>/"
         ) from error
     return dataset(
         "cifar10",
@@ -60,70 +59,51 @@ _IMAGE_ENDINGS = {".jpg", ".jpeg", ".png"}
 
 def _image_folder(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
     """A folder `train/<class>/*.jpg|png`, `test/<class>/…` with exactly the given classes, decoded to RGB."""
-    files = {side: _class_files(root, side, classes) for side in ("train", "test")}
-    listing = hashlib.sha256()
-    for path in (path for side in files.values() for group in side for path in group):
-        facts = path.stat()
-        listing.update(f"{path.relative_to(root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-
-    def decode() -> tuple[dict[str, Tensor], dict]:
-        decoded = {}
-        for side, groups in files.items():
-            decoded[f"{side}.images"] = torch.from_numpy(_decode([path for group in groups for path in group]))
-            decoded[f"{side}.labels"] = torch.from_numpy(
-                np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-            )
-        return decoded, {}
-
-    key = {"folder": str(root.resolve()), "listing": listing.hexdigest()}
-    cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
-    cached = cache.get(name, key, decode).tensors
-    kinds = sorted({path.suffix.lower().lstrip(".") for group in files["train"] for path in group})
+    groups = {side: _class_files(root, side, classes) for side in ("train", "test")}
+    files = [path for side in groups.values() for group in side for path in group]
+    images = decoded_once(name, root, files, _of_its_size, (32, 32, 3))
+    labels = [np.repeat(np.arange(len(classes)), [len(group) for group in side]) for side in groups.values()]
+    train, test = (len(side) for side in labels)
+    kinds = sorted({path.suffix.lower().lstrip(".") for group in groups["train"] for path in group})
     return dataset(
         name,
-        f"a folder of {'/'.join(kinds)} images: {len(cached['train.labels']):,} for training, "
-        f"{len(cached['test.labels']):,} for testing",
+        f"a folder of {'/'.join(kinds)} images: {train:,} for training, {test:,} for testing",
         classes,
-        *((cached[f"{side}.images"].numpy(), cached[f"{side}.labels"].numpy()) for side in ("train", "test")),
+        (images[:train], labels[0]),
+        (images[train:], labels[1]),
     )
 
 
 def _class_files(root: Path, side: str, classes: tuple[str, ...]) -> list[list[Path]]:
     folder = root / side
     layout = "expected cifar-10-batches-py, or train/<class>/ and test/<class>/ with images"
-    if not folder.is_dir():
-        raise SettingError(f"data_dir={str(root)!r}: has no folder {side!r}; {layout}")
-    present = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    if not os.path.isdir(folder):
+        raise SettingError(f"data_dir={shown(str(root))}: has no folder {side!r}; {layout}")
+    present = {found.name for found in entries(folder)[0]}
     if missing := [name for name in classes if name not in present]:
-        raise SettingError(f"data_dir={str(root)!r}: {side} lacks the class folders {', '.join(missing)}")
+        raise SettingError(f"data_dir={shown(str(root))}: {side} lacks the class folders {listed(missing)}")
     if foreign := sorted(present - set(classes)):
         raise SettingError(
-            f"data_dir={str(root)!r}: {side} has folders that are no class: {', '.join(foreign)}; "
+            f"data_dir={shown(str(root))}: {side} has folders that are no class: {listed(foreign)}; "
             f"allowed: {', '.join(classes)}"
         )
-    groups = [
-        sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in _IMAGE_ENDINGS) for name in classes
-    ]
+    groups = [image_files(folder / name, _IMAGE_ENDINGS) for name in classes]
     for name, group in zip(classes, groups, strict=True):
         if not group:
-            raise SettingError(f"data_dir={str(root)!r}: {side}/{name} holds no image ({layout})")
+            raise SettingError(f"data_dir={shown(str(root))}: {side}/{name} holds no image ({layout})")
     fewest, most = min(groups, key=len), max(groups, key=len)
     if len(fewest) != len(most):
         raise SettingError(
-            f"data_dir={str(root)!r}: {side} is incomplete: {fewest[0].parent.name} holds {len(fewest)} images, "
+            f"data_dir={shown(str(root))}: {side} is incomplete: {fewest[0].parent.name} holds {len(fewest)} images, "
             f"{most[0].parent.name} {len(most)}, and every class of the data set has as many as any other"
         )
     return groups
 
 
-def _decode(paths: list[Path]) -> np.ndarray:
-    """Images as one uint8 array (N, 32, 32, 3)."""
-
-    def size_kept(path: Path) -> np.ndarray:
-        image = np.asarray(decoded(path))
-        if image.shape != (32, 32, 3):
-            size = f"{image.shape[1]}x{image.shape[0]}"
-            raise SettingError(f"data_dir: the image {str(path)!r} has size {size}, and cifar10's have 32x32")
-        return image
-
-    return side_by_side(size_kept, paths, (32, 32, 3))
+def _of_its_size(path: Path) -> np.ndarray:
+    """An image as uint8, (32, 32, 3)."""
+    image = np.asarray(decoded(path))
+    if image.shape != (32, 32, 3):
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise SettingError(f"data_dir: the image {shown(str(path))} has size {size}, and cifar10's have 32x32")
+    return image

@@ -4,8 +4,7 @@
 The same picture is never on both sides. Of the people who are not chosen, it can give images to pretrain on.
 """
 
-import difflib
-import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import Range, SettingError
-from ..store import Store
-from .images import Dataset, cache_folder, dataset, decoded, fingerprint, labelled, side_by_side
+from ..checks import Range, SettingError, one_of, shown
+from .images import Dataset, dataset, decoded, decoded_once, entries, fingerprint, image_files, labelled
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".bmp"}
 FEWEST = 5  # images that a person needs: with a test share of a fifth, one of them is for testing
@@ -52,8 +50,7 @@ def read(
     Raises SettingError, in one line, for a folder without people, a person who is not there or has fewer than FEWEST
     images, and an image that cannot be decoded, which is named and not skipped.
     """
-    root = _people_folder(folder or _lfw())
-    found = _people(root)
+    root, found = _people(folder or _lfw())
     chosen = _chosen(found, people, root)
     further = [name for name in _by_images(found) if name not in chosen and len(found[name]) >= FEWEST][:others]
     generator = np.random.default_rng(seed)
@@ -64,7 +61,9 @@ def read(
         for name in (*chosen, *further)
     }
     files = [path for group in taken.values() for path in group]
-    images = _images(root, files, crop, size)
+    images = decoded_once(
+        "faces", root, files, lambda path: cut(path, crop, size), (size, size, 3), crop=crop, size=size
+    )
     labels = np.repeat(np.arange(len(taken)), [len(group) for group in taken.values()])
     pictures = groups(hashes(images), ALIKE)
     is_test = _divided(labels, pictures, len(chosen), test_share, generator)
@@ -95,34 +94,28 @@ def _lfw() -> Path:
     """Where scikit-learn keeps Labeled Faces in the Wild (Huang et al. 2007); downloaded if it is not there."""
     from sklearn.datasets import fetch_lfw_people, get_data_home
 
-    home = Path(get_data_home())
-    if not (home / "lfw_home" / "lfw_funneled").is_dir():
-        try:
+    try:
+        home = Path(get_data_home())
+        if not (home / "lfw_home" / "lfw_funneled").is_dir():
             fetch_lfw_people(min_faces_per_person=500)
-        except OSError as error:
-            raise SettingError(
-                f"dataset='faces': the download of LFW failed ({error}); set data_dir, or the variable BU_DATA, to a "
-                "folder that holds <person>/*.jpg"
-            ) from error
+    except OSError as error:
+        raise SettingError(
+            f"dataset='faces': the download of LFW failed ({shown(error)}); set data_dir, or the variable BU_DATA, to "
+            "a folder that holds <person>/*.jpg"
+        ) from error
     return home
 
 
-def _people_folder(folder: Path) -> Path:
-    for nested in _NESTED:
-        root = folder / nested
-        if root.is_dir() and any(_image_files(entry) for entry in root.iterdir() if entry.is_dir()):
-            return root
-    loose = "images, but " if _image_files(folder) else ""
-    raise SettingError(f"data_dir={str(folder)!r}: holds {loose}no people; expected <person>/*.jpg (or .png, .pgm)")
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
-
-
-def _people(root: Path) -> dict[str, list[Path]]:
-    found = {entry.name: _image_files(entry) for entry in sorted(root.iterdir()) if entry.is_dir()}
-    return {name: files for name, files in found.items() if files}
+def _people(folder: Path) -> tuple[Path, dict[str, list[Path]]]:
+    """Where below `folder` the people are, and each person's image files."""
+    for root in (folder / nested for nested in _NESTED):
+        people = entries(root)[0] if os.path.isdir(root) else []
+        if found := {person.name: files for person in people if (files := image_files(person, ENDINGS))}:
+            return root, found
+    loose = "images, but " if any(path.suffix.lower() in ENDINGS for path in entries(folder)[1]) else ""
+    raise SettingError(
+        f"data_dir={shown(str(folder))}: holds {loose}no people; expected <person>/*.jpg (or .png, .pgm)"
+    )
 
 
 def _by_images(found: dict[str, list[Path]]) -> list[str]:
@@ -134,35 +127,15 @@ def _chosen(found: dict[str, list[Path]], people: int | Sequence[str], root: Pat
         enough = [name for name in _by_images(found) if len(found[name]) >= FEWEST]
         if len(enough) < people:
             raise SettingError(
-                f"data.people={people}: {str(root)!r} has {len(enough)} people with at least {FEWEST} images"
+                f"data.people={people}: {shown(str(root))} has {len(enough)} people with at least {FEWEST} images"
             )
         return enough[:people]
-    if len(set(people)) < 2:
-        raise SettingError(f"data.people={list(people)!r}: must be at least two people")
+    if len(people) < 2 or len(set(people)) < len(people):
+        raise SettingError(f"data.people={shown(people)}: must be at least two people, each named once")
     for name in people:
-        if name not in found:
-            near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise SettingError(f"data.people: {str(root)!r} has no person {name!r}{hint}")
-        if len(found[name]) < FEWEST:
+        if len(found[one_of("data.people", name, found)]) < FEWEST:
             raise SettingError(f"data.people: {name!r} has {len(found[name])} images, and needs at least {FEWEST}")
-    return list(dict.fromkeys(people))
-
-
-def _images(root: Path, files: list[Path], crop: float, size: int) -> np.ndarray:
-    """The files, decoded, cut and scaled: uint8, (N, size, size, 3); kept in the user's cache folder."""
-    listing = hashlib.sha256()
-    for path in files:
-        facts = path.stat()
-        listing.update(f"{path.relative_to(root)}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-
-    def decode() -> tuple[dict[str, Tensor], dict]:
-        found = side_by_side(lambda path: cut(path, crop, size), files, (size, size, 3))
-        return {"images": torch.from_numpy(found)}, {}
-
-    key = {"folder": str(root.resolve()), "listing": listing.hexdigest(), "crop": crop, "size": size}
-    cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
-    return cache.get("faces", key, decode).tensors["images"].numpy()
+    return list(people)
 
 
 def cut(path: Path, crop: float, size: int) -> np.ndarray:

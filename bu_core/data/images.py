@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..checks import SettingError
+from ..checks import SettingError, checked, shown
+from ..store import Store
+
+# What a folder of images may hold besides images, and images of kinds that no data set here reads.
+LITTER = {".csv", ".db", ".html", ".ini", ".json", ".log", ".mat", ".md", ".npy", ".pts", ".txt", ".xml", ".yml"}
+UNREAD = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jxl", ".pgm", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -59,28 +65,98 @@ def pixels(images: Tensor) -> Tensor:
     return images.to(torch.float32) / 255
 
 
+def entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the files in a folder, by name, without hidden ones and those that a file server adds.
+
+    Raises SettingError for a link that leads nowhere, a pipe, a device, and a folder whose name cannot be shown.
+    """
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                if entry.name.startswith(".") or entry.name in ("@eaDir", "__MACOSX"):
+                    continue
+                if entry.is_dir():
+                    folders.append(Path(checked("data_dir", entry.path, str)))
+                elif entry.is_file():
+                    files.append(Path(entry.path))
+                else:
+                    raise SettingError(
+                        f"data_dir: {shown(entry.path)} leads nowhere, or is neither a file nor a folder"
+                    )
+    except OSError as error:
+        raise SettingError(f"data_dir: {shown(str(folder))} cannot be read ({shown(error)})") from error
+    return sorted(folders), sorted(files)
+
+
+def image_files(folder: Path, endings: set[str]) -> list[Path]:
+    """The files in a folder that have one of the `endings`, by name.
+
+    Raises SettingError for what would be left out: an image of another kind; and, where images are, a folder or any
+    file but LITTER.
+    """
+    folders, files = entries(folder)
+    images = [path for path in files if path.suffix.lower() in endings]
+    taken = endings | (LITTER if images else set())
+    others = [path for path in files if path.suffix.lower() not in taken]
+    left_out = [*others, *folders] if images else [path for path in others if path.suffix.lower() in UNREAD]
+    if left_out:
+        more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        raise SettingError(
+            f"data_dir: {shown(str(left_out[0]))}{more}: not read, since images here end in "
+            f"{', '.join(sorted(endings))}; convert or remove"
+        )
+    return images
+
+
 def decoded(path: Path) -> Any:
-    """An image file as a PIL image in RGB; SettingError, which names it, where it cannot be decoded."""
+    """An image file as a PIL image in RGB, 16-bit grey scaled to 8 bits; SettingError, with its path, if it fails."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
+            if image.mode.startswith("I"):  # Pillow's own conversion clips at 255
+                image = Image.fromarray(
+                    np.clip((np.asarray(image).astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
+                )
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SettingError(f"data_dir: the image {str(path)!r} cannot be decoded ({error})") from error
+    except Exception as error:  # Pillow raises whatever its decoders met
+        raise SettingError(f"data_dir: the image {shown(str(path))} cannot be decoded ({shown(error)})") from error
 
 
-def side_by_side(read: Callable[[Path], np.ndarray], paths: list[Path], shape: tuple[int, ...]) -> np.ndarray:
-    """What `read` gives of each path, uint8 of this shape, as one array (N, *shape); in several threads."""
-    out = np.empty((len(paths), *shape), np.uint8)
+def decoded_once(
+    name: str, root: Path, files: list[Path], read: Callable[[Path], np.ndarray], shape: tuple[int, ...], **key: Any
+) -> np.ndarray:
+    """What `read` makes of each file, uint8 of this shape, as one array (N, *shape).
 
-    def place(index: int) -> None:
-        out[index] = read(paths[index])
+    It is kept in the user's cache folder by the `key`, and by the files' names, sizes and times. An image of so many
+    pixels that Pillow warns of it is refused.
+    """
+    from PIL import Image
 
-    with ThreadPoolExecutor() as pool:
-        for _ in pool.map(place, range(len(paths))):
-            pass
-    return out
+    listing = hashlib.sha256()
+    try:
+        for path in files:
+            facts = path.stat()
+            listing.update(os.fsencode(path.relative_to(root)) + f"\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+    except OSError as error:
+        raise SettingError(f"data_dir: cannot be read ({shown(error)})") from error
+
+    def make() -> tuple[dict[str, Tensor], dict]:
+        out = np.empty((len(files), *shape), np.uint8)
+
+        def place(index: int) -> None:
+            out[index] = read(files[index])
+
+        with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            for _ in pool.map(place, range(len(files))):
+                pass
+        return {"images": torch.from_numpy(out)}, {}
+
+    cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
+    key |= {"folder": str(root), "listing": listing.hexdigest(), "grey": "16 bits scaled"}
+    return cache.get(name, key, make).tensors["images"].numpy()
 
 
 def cache_folder() -> Path:

@@ -5,13 +5,12 @@ the people of the same folder who are not among the classes (`others`), or take 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from ..checks import Epochs, LearningRate, SettingError, keyword_settings
+from ..checks import Epochs, LearningRate, SettingError, file_of, keyword_settings, shown
 from . import ONE_WIDTH, Classifier
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of each channel, in pixel units
@@ -61,8 +60,9 @@ def checked(given: Mapping[str, Any], model: str, options: Mapping[str, Any]) ->
     if found["source"] == "weights":
         if not found["file"]:
             raise SettingError("pretraining.file: must name a file of weights, since pretraining.source='weights'")
-        if not Path(found["file"]).expanduser().is_file():
-            raise SettingError(f"pretraining.file={found['file']!r}: no such file")
+        found["file"] = str(file_of("pretraining.file", found["file"]))
+    elif found["file"] is not None:
+        raise SettingError(f"pretraining.file={shown(found['file'])}: is read only where pretraining.source='weights'")
     return found
 
 
@@ -72,8 +72,8 @@ def load_imagenet(model: Classifier, name: str) -> None:
 
     try:
         found = getattr(models, name)(weights="DEFAULT")
-    except OSError as error:
-        raise SettingError(f"pretraining.source='imagenet': the download failed ({error})") from error
+    except Exception as error:  # what was kept of an earlier download may be damaged in any way
+        raise SettingError(f"pretraining.source='imagenet': the download failed ({shown(error)})") from error
     _load(model, _from_torchvision(found.state_dict()), "torchvision's ImageNet weights")
     model.normalise(*IMAGENET)
 
@@ -83,9 +83,11 @@ def load_file(model: Classifier, file: str) -> None:
 
     A state_dict, as torch or safetensors keeps it, in torchvision's layout (normalised as on ImageNet) or in that of
     the published VGGFace2 ResNet-50 (means subtracted, blue first: its first convolution is turned round). A layer on
-    top is left out. Raises SettingError for a file that cannot be read or a tensor of another shape, which it names.
+    top is left out. Raises SettingError for a file that cannot be read, and for a tensor of another shape or with a
+    number that is not finite, which it names.
     """
-    path = Path(file).expanduser()
+    path = file_of("pretraining.file", file)
+    where = f"pretraining.file={shown(file)}"
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file as load
@@ -94,17 +96,20 @@ def load_file(model: Classifier, file: str) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the unpickler met
-        raise SettingError(f"pretraining.file={file!r}: cannot be read ({type(error).__name__})") from error
-    state = state.get("state_dict", state)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise SettingError(f"pretraining.file={file!r}: holds no state_dict")
+        raise SettingError(f"{where}: cannot be read ({type(error).__name__})") from error
+    if isinstance(state, Mapping):
+        state = state.get("state_dict", state)
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise SettingError(f"{where}: holds no state_dict")
     state = {name.removeprefix("module."): value for name, value in state.items()}
     if any(name.startswith("conv1_7x7_s2") for name in state):
-        _load(model, _from_vggface2(state), f"pretraining.file={file!r}")
+        _load(model, _from_vggface2(state), where)
         _as_in_caffe(model)
         model.normalise([value / 255 for value in reversed(_VGGFACE2_BGR)], [1 / 255] * 3)
     else:
-        _load(model, _from_torchvision(state), f"pretraining.file={file!r}")
+        _load(model, _from_torchvision(state), where)
         model.normalise(*IMAGENET)
 
 
@@ -128,9 +133,10 @@ def _from_vggface2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             found[f"{_STEM[layer]}.{kind}"] = value
         elif layer.startswith("conv") and layer.count("_") >= 2:
             stage, block, rest = layer.removeprefix("conv").split("_", 2)
-            if rest in _BLOCK:
+            if rest in _BLOCK and stage.isdecimal() and block.isdecimal():
                 found[f"{_FIRST_STAGE + int(stage) - 2}.{int(block) - 1}.{_BLOCK[rest]}.{kind}"] = value
-    if (first := found.get("0.weight")) is not None:
+    first = found.get("0.weight")
+    if first is not None and first.dim() == 4:
         found["0.weight"] = first.flip(1)  # its inputs are blue, green, red
     return found
 
@@ -148,7 +154,7 @@ def _as_in_caffe(model: Classifier) -> None:
 
 def _load(model: Classifier, state: Mapping[str, Tensor], where: str) -> None:
     wanted = model.body.state_dict()
-    for name, value in wanted.items():
+    for name, value in list(wanted.items()):
         if name.endswith("num_batches_tracked"):
             continue
         if name not in state:
@@ -157,4 +163,8 @@ def _load(model: Classifier, state: Mapping[str, Tensor], where: str) -> None:
             raise SettingError(
                 f"{where}: {name} has shape {tuple(state[name].shape)}, and this model's has {tuple(value.shape)}"
             )
-    model.body.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})
+        given = wanted[name] = state[name]
+        plain = given.is_floating_point() and given.layout == torch.strided and given.device.type == "cpu"
+        if not plain or not given.isfinite().all():
+            raise SettingError(f"{where}: {name} must hold finite numbers with a fraction, as weights do")
+    model.body.load_state_dict(wanted)

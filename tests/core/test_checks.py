@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from bu_core.checks import LENGTH, Range, checked, file_of, from_yaml, listed, one_of, path_of, short, shown
+from bu_core.checks import LENGTH, Range, checked, file_of, from_yaml, listed, one_of, path_of, shown
 from tests.helpers import refusal
 
 Share = Annotated[float, Range(0, 1)]
@@ -146,7 +146,7 @@ def test_whatever_is_shown_is_one_short_line(value):
 def test_what_is_short_is_shown_whole():
     assert shown("/a folder/with  blanks") == "'/a folder/with  blanks'"
     assert shown({"retrain": [1, 2.5, None]}) == "{'retrain': [1, 2.5, None]}"
-    assert short(ValueError("one\n two")) == "one two"
+    assert shown(ValueError("one\n two")) == "one two"
     assert (shown("a" * 500)[:3], shown("a" * 500)[-3:]) == ("'aa", "aa'")
 
 

@@ -3,7 +3,10 @@
 import hashlib
 import os
 import pickle
+import shutil
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
@@ -14,6 +17,7 @@ import torch
 from PIL import Image
 
 from bu_core.data import DATASETS, Dataset, cifar10, load, pixels, split
+from bu_core.data.images import decoded
 from tests.helpers import refusal
 
 CPU = torch.device("cpu")
@@ -122,15 +126,15 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images each call of the decoder was given."""
+    """An entry for each image that is decoded."""
     counts = []
-    original = cifar10._decode
+    original = cifar10._of_its_size
 
-    def counted(paths: list[Path]) -> np.ndarray:
-        counts.append(len(paths))
-        return original(paths)
+    def counted(path: Path) -> np.ndarray:
+        counts.append(1)
+        return original(path)
 
-    monkeypatch.setattr(cifar10, "_decode", counted)
+    monkeypatch.setattr(cifar10, "_of_its_size", counted)
     return counts
 
 
@@ -158,7 +162,7 @@ def test_grey_and_palette_images_become_colour(folder: Path):
 def test_a_folder_is_decoded_once(folder: Path, decodings: list[int]):
     first = load("cifar10", folder)
     second = load("cifar10", folder)
-    assert decodings == [10 * TRAIN, 10 * TEST]
+    assert len(decodings) == 10 * (TRAIN + TEST)
     assert second.fingerprint == first.fingerprint
     assert torch.equal(second.train.images, first.train.images)
     assert torch.equal(second.test.labels, first.test.labels)
@@ -173,7 +177,7 @@ def test_a_changed_file_is_noticed(folder: Path, decodings: list[int]):
     changed.write_bytes(changed.read_bytes().ljust(500))
     os.utime(changed, (1, 1))
     after = load("cifar10", folder)
-    assert len(decodings) == 4
+    assert len(decodings) == 2 * 10 * (TRAIN + TEST)
     assert after.fingerprint != before.fingerprint
     assert torch.equal(after.train.images[0], torch.from_numpy(picture(9, 5)).permute(2, 0, 1))
 
@@ -193,7 +197,7 @@ def test_a_damaged_cache_is_decoded_again(folder: Path, decodings: list[int]):
     newest.write_bytes(newest.read_bytes()[:-1000])
     with pytest.warns(UserWarning, match=newest.name):
         after = load("cifar10", folder)
-    assert len(decodings) == 4
+    assert len(decodings) == 2 * 10 * (TRAIN + TEST)
     assert after.fingerprint == before.fingerprint
 
 
@@ -209,7 +213,7 @@ def no_class_folder(folder: Path) -> None:
 
 def no_image_of_a_class(folder: Path) -> None:
     for path in (folder / "test" / "ship").iterdir():
-        path.rename(path.with_suffix(".part"))
+        path.rename(path.with_suffix(".txt"))
 
 
 def a_foreign_class_folder(folder: Path) -> None:
@@ -252,6 +256,47 @@ def a_larger_image(folder: Path) -> None:
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(image(folder))
 
 
+def a_bomb(side: int) -> Callable[[Path], None]:
+    """A PNG of a few bytes that says it has `side` times `side` pixels."""
+
+    def write(folder: Path) -> None:
+        header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b""))
+        packed = (struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks)
+        image(folder).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+
+    return write
+
+
+def a_link_to_nowhere(folder: Path) -> None:
+    image(folder).unlink()
+    image(folder).symlink_to(folder / "gone.png")
+
+
+def a_link_to_itself(folder: Path) -> None:
+    image(folder).unlink()
+    image(folder).symlink_to(image(folder))
+
+
+def a_pipe(folder: Path) -> None:
+    image(folder).unlink()
+    os.mkfifo(image(folder))
+
+
+def a_device(folder: Path) -> None:
+    image(folder).unlink()
+    image(folder).symlink_to("/dev/zero")
+
+
+def a_class_that_is_a_link_to_nowhere(folder: Path) -> None:
+    shutil.rmtree(folder / "train" / "horse")
+    (folder / "train" / "horse").symlink_to(folder / "gone")
+
+
+def a_folder_named_as_no_text(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "train" / name).mkdir()
+
+
 @pytest.mark.parametrize(
     ("breakage", "says"),
     [
@@ -266,6 +311,15 @@ def a_larger_image(folder: Path) -> None:
         (a_text, "0001.png' cannot be decoded"),
         (a_larger_image, "0001.png' has size 64x48, and cifar10's have 32x32"),
         (a_half_extracted_class, f" holds {TRAIN - 1} images, "),
+        (a_bomb(30_000), "0001.png' cannot be decoded (Image size (900000000 pixels) exceeds limit"),
+        (a_bomb(10_000), "0001.png' cannot be decoded (Image size (100000000 pixels) exceeds limit"),
+        (a_link_to_nowhere, "0001.png' leads nowhere, or is neither a file nor a folder"),
+        (a_link_to_itself, "Too many levels of symbolic links"),
+        (a_pipe, "0001.png' leads nowhere, or is neither a file nor a folder"),
+        (a_device, "0001.png' leads nowhere, or is neither a file nor a folder"),
+        (a_class_that_is_a_link_to_nowhere, "horse' leads nowhere, or is neither a file nor a folder"),
+        (a_folder_named_as_no_text("a\nb"), r"train/a\nb': must be a text in UTF-8 without control characters"),
+        (a_folder_named_as_no_text("\udcff"), r"train/\udcff': must be a text in UTF-8 without control characters"),
     ],
 )
 def test_a_broken_folder_is_refused_until_it_is_repaired(folder: Path, breakage: Callable[[Path], None], says: str):
@@ -275,11 +329,84 @@ def test_a_broken_folder_is_refused_until_it_is_repaired(folder: Path, breakage:
     assert message.startswith("data_dir")
     assert str(folder) in message
     assert says in message
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() and not path.is_symlink() and not any(path.iterdir()) else None
+        path.unlink() if path.is_symlink() or path.is_fifo() else None
     for path, content in kept.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    (folder / "train" / "zebra").rmdir() if (folder / "train" / "zebra").exists() else None
     assert len(load("cifar10", folder).train) == 10 * TRAIN
+
+
+@pytest.mark.parametrize("name", ["x.webp", "x.gif", "x.TIFF", "x.heic", "x.bmp", "x.png.part", "x"])
+def test_a_file_that_would_be_left_out_is_named(folder: Path, name: str):
+    (folder / "test" / "cat" / name).touch()
+    message = refusal(load, "cifar10", folder)
+    assert message == (
+        f"data_dir: {str(folder / 'test' / 'cat' / name)!r}: not read, since images here end in .jpeg, .jpg, .png; "
+        "convert or remove"
+    )
+    (folder / "test" / "cat" / "more").mkdir()
+    assert " and 1 more: not read" in refusal(load, "cifar10", folder)
+
+
+def test_images_of_another_kind_alone_are_named(folder: Path):
+    for path in (folder / "test" / "cat").iterdir():
+        path.rename(path.with_suffix(".webp"))
+    assert f"0000.webp' and {TEST - 1} more: not read" in refusal(load, "cifar10", folder)
+
+
+def test_what_systems_leave_beside_images_is_not_read(folder: Path):
+    before = load("cifar10", folder)
+    for name in ("._0001.png", ".DS_Store", "Thumbs.db", "desktop.ini", "README.txt", "labels.csv"):
+        (folder / "train" / "cat" / name).write_bytes(b"\0\5\x16\7")
+    for name in ("train/.ipynb_checkpoints", "train/cat/@eaDir", "train/__MACOSX", "train/cat/.cache"):
+        (folder / name).mkdir()
+    assert load("cifar10", folder).fingerprint == before.fingerprint
+
+
+def test_a_link_and_a_name_that_is_not_utf8_are_read(folder: Path):
+    before = load("cifar10", folder)
+    (folder / "train" / "cat" / "0000.png").rename(folder / "moved")
+    (folder / "train" / "cat" / "0000.png").symlink_to(folder / "moved")
+    (folder / "train" / "dog" / "0000.png").rename(folder / "train" / "dog" / "000\udcff.png")
+    images = load("cifar10", folder).train.images
+    assert torch.equal(images[: 5 * TRAIN], before.train.images[: 5 * TRAIN])
+    assert {image.numpy().tobytes() for image in images} == {image.numpy().tobytes() for image in before.train.images}
+
+
+@pytest.mark.parametrize("ending", ["png", "pgm"])
+def test_16_bit_grey_is_scaled_to_8(tmp_path: Path, ending: str):
+    """Each value v of 8 bits is 257 v in 16; what lies between is rounded."""
+    deep = np.arange(1024, dtype=np.uint16).reshape(32, 32) * 64
+    deep.flat[:6] = [0, 128, 129, 257, 65406, 65407]
+    Image.fromarray(deep).save(tmp_path / f"x.{ending}")
+    found = np.asarray(decoded(tmp_path / f"x.{ending}"))
+    assert found.shape == (32, 32, 3)
+    assert found[0, :6, 0].tolist() == [0, 0, 1, 1, 254, 255]
+    assert np.abs(found / 255 - deep[..., None] / 65535).max() <= 0.5 / 255
+
+
+def test_a_folder_may_begin_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert len(load("cifar10", f"~/{folder.name}").train) == 10 * TRAIN
+
+
+@pytest.mark.parametrize("data_dir", ["", "a\0b", "\ud800", "~nobody-of-this-name/x", "x" * 5000])
+def test_a_folder_that_cannot_be_named_is_refused(data_dir: str, monkeypatch: pytest.MonkeyPatch):
+    assert refusal(load, "cifar10", data_dir).startswith("data_dir=")
+    if data_dir and "\0" not in data_dir:
+        monkeypatch.setenv("BU_DATA", data_dir.replace("\ud800", "\udcff"))
+        assert refusal(load, "cifar10").startswith("BU_DATA=")
+
+
+def test_a_folder_that_may_not_be_read_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def denied(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("bu_core.data.images.os.scandir", denied)
+    message = refusal(load, "cifar10", folder)
+    assert message.startswith(f"data_dir: {str(folder / 'train')!r} cannot be read ([Errno 13] Permission denied")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):

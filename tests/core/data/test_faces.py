@@ -1,8 +1,10 @@
 """Folders of people: who is chosen, how they are divided, and what is refused. No face in it: people are colours."""
 
 import io
+import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +158,8 @@ def test_groups_are_chains():
         ({"people": 5}, "data.people=5: .* has 4 people with at least 5 images"),
         ({"people": 1}, "data.people=1: must be at least 2"),
         ({"people": ["Ada"]}, "must be at least two people"),
-        ({"people": ["Ada", "Bop"]}, "has no person 'Bop'; did you mean 'Bob'"),
+        ({"people": ["Ada", "Ada", "Bob"]}, "at least two people, each named once"),
+        ({"people": ["Ada", "Bop"]}, "data.people='Bop': did you mean 'Bob'. allowed: Ada, Bob"),
         ({"people": ["Ada", "Eve"]}, "'Eve' has 2 images, and needs at least 5"),
         ({"peple": 3}, "did you mean 'people'"),
         ({"size": 3}, "data.size=3"),
@@ -164,6 +167,48 @@ def test_groups_are_chains():
 )
 def test_options_that_cannot_be_are_refused(people: Path, options: dict, message: str):
     assert re.search(message, refusal(read, people, **options))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda root: (root / "a\nb").mkdir(), r"a\\nb': must be a text in UTF-8 without control characters"),
+        (lambda root: (root / "\udce9").mkdir(), "udce9': must be a text in UTF-8"),
+        (lambda root: (root / "Fay").symlink_to(root / "gone"), "Fay' leads nowhere"),
+        (lambda root: (root / "Fay").symlink_to(root / "Fay"), "Too many levels of symbolic links"),
+        (lambda root: os.mkfifo(root / "Bob" / "x.png"), "x.png' leads nowhere, or is neither"),
+        (lambda root: (root / "Bob" / "x.webp").touch(), "x.webp': not read, since images here end in .bmp, .jpeg"),
+        (lambda root: (root / "Bob" / "more").mkdir(), "more': not read, since images here end in"),
+    ],
+)
+def test_a_folder_that_would_be_read_in_part_is_refused(people: Path, make: Callable[[Path], None], says: str):
+    make(people)
+    message = refusal(read, people, people=2)
+    assert message.startswith("data_dir")
+    assert re.search(says, message)
+
+
+def test_what_systems_leave_is_no_image_and_no_person(people: Path):
+    before = read(people, people=3)
+    for name in (".hidden", "__MACOSX", "@eaDir"):
+        write_people(people / name, {"Zoe": 20})
+        shutil.copytree(people / name / "Zoe", people / name, dirs_exist_ok=True)
+    for name in ("._0001.png", "Thumbs.db", "landmarks.pts"):
+        (people / "Ada" / name).touch()
+    assert read(people, people=3).fingerprint == before.fingerprint
+
+
+def test_a_name_that_is_not_utf8_is_read(people: Path):
+    before = read(people, people=2)
+    (people / "Bob" / "0009.png").rename(people / "Bob" / "000\udcff.png")
+    assert read(people, people=2).fingerprint == before.fingerprint
+
+
+def test_16_bit_grey_is_scaled(tmp_path: Path):
+    deep = np.linspace(0, 65535, 40 * 40).reshape(40, 40).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "x.png")
+    found = faces.cut(tmp_path / "x.png", crop=1.0, size=40)
+    assert np.abs(found[..., 0] / 255 - deep / 65535).max() < 0.003
 
 
 def test_a_damaged_image_is_named(people: Path):
