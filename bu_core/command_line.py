@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .checks import SettingError, checked, from_yaml, shown
-
-Command = Callable[[argparse.Namespace], None]
 
 
 class _Overrides(argparse.Action):

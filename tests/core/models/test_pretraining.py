@@ -1,5 +1,6 @@
 """Pretrained weights: each layout computes what the network computed that it came from."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,70 @@ def test_a_tensor_that_does_not_fit_is_named(tmp_path: Path):
     assert "0.weight has shape (32, 3, 7, 7), and this model's has (64, 3, 7, 7)" in message
 
 
+def weights(**changes: object) -> dict[str, object]:
+    """A state_dict that fits, with some entries replaced."""
+    body = fresh("resnet18").body.state_dict()
+    names = {"0": "conv1", "1": "bn1"} | {str(n): f"layer{n - 3}" for n in (4, 5, 6, 7)}
+    state = {f"{names[n]}.{rest}": value for n, rest, value in ((*name.split(".", 1), body[name]) for name in body)}
+    return state | {name.replace("__", "."): value for name, value in changes.items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ([torch.zeros(2)], "holds no state_dict"),
+        (torch.zeros(2), "holds no state_dict"),
+        ("weights", "holds no state_dict"),
+        (None, "holds no state_dict"),
+        ({"state_dict": None}, "holds no state_dict"),
+        ({"state_dict": {"conv1": {"weight": torch.zeros(2)}}}, "holds no state_dict"),
+        ({"conv1.weight": "zeros"}, "holds no state_dict"),
+        ({1: torch.zeros(2)}, "holds no state_dict"),
+        ({("conv1",): torch.zeros(2)}, "holds no state_dict"),
+        ({}, "lacks 0.weight"),
+        ({"conv1_7x7_s2.weight": torch.zeros(())}, "0.weight has shape ()"),
+        ({"conv1_7x7_s2.weight": torch.zeros(64, 3, 7, 7), "conva_b_3x3.weight": torch.zeros(2)}, "lacks 1.weight"),
+        (weights(bn1__weight=torch.full((64,), torch.nan)), "1.weight must hold finite numbers"),
+        (weights(bn1__bias=torch.full((64,), torch.inf)), "1.bias must hold finite numbers"),
+        (weights(bn1__bias=torch.ones(64, dtype=torch.int64)), "1.bias must hold finite numbers"),
+        (weights(bn1__bias=torch.ones(64, dtype=torch.complex64)), "1.bias must hold finite numbers"),
+        (weights(bn1__bias=torch.ones(64).to_sparse()), "1.bias must hold finite numbers"),
+        (weights(bn1__bias=torch.ones(64, device="meta")), "1.bias must hold finite numbers"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, content: object, says: str):
+    path = tmp_path / "w.pth"
+    torch.save(content, path)
+    model = fresh("resnet18")
+    model = fresh("resnet50") if isinstance(content, dict) and "conv1_7x7_s2.weight" in content else model
+    message = refusal(pretraining.load_file, model, str(path))
+    assert message.startswith(f"pretraining.file={str(path)!r}: ")
+    assert says in message
+
+
+def test_weights_that_fit_are_taken_whatever_their_counters(tmp_path: Path):
+    torch.save(weights(bn1__num_batches_tracked=torch.ones(7), fc__weight=torch.ones(3)), tmp_path / "w.pth")
+    model = build("resnet18", 3, 4, 1, seed=5)
+    pretraining.load_file(model, str(tmp_path / "w.pth"))
+    assert torch.equal(model.body[0].weight, fresh("resnet18").body[0].weight)
+
+
+def test_what_is_no_file_of_weights_is_refused_and_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "loop.pth").symlink_to(tmp_path / "loop.pth")
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "empty.safetensors").touch()
+    given = {"dataset": "faces", "model": "resnet18", "width": 1}
+    for name, says in (("pipe.pth", "is no regular"), ("loop.pth", "no such"), ("folder.safetensors", "is no regular")):
+        file = str(tmp_path / name)
+        for message in (
+            refusal(pretraining.load_file, fresh("resnet18"), file),
+            refusal(Config.from_mapping, given | {"pretraining": {"source": "weights", "file": file}}),
+        ):
+            assert message == f"pretraining.file={file!r}: {says} file"
+    assert "cannot be read" in refusal(pretraining.load_file, fresh("resnet18"), str(tmp_path / "empty.safetensors"))
+
+
 @pytest.mark.parametrize("content", [b"no weights", b""])
 def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "w.pth").write_bytes(content)
@@ -116,6 +181,12 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path, content: bytes):
         ({"pretraining": {"source": "imagenet"}, "model": "allcnn", "width": 0.5}, "is for resnet18, resnet50"),
         ({"pretraining": {"source": "weights"}}, "pretraining.file: must name a file"),
         ({"pretraining": {"source": "weights", "file": "nowhere.pth"}}, "pretraining.file='nowhere.pth': no such file"),
+        ({"pretraining": {"source": "weights", "file": ""}}, "pretraining.file: must name a file"),
+        ({"pretraining": {"source": "weights", "file": "a\0b"}}, "without control characters"),
+        (
+            {"pretraining": {"file": "w.pth"}},
+            "pretraining.file='w.pth': is read only where pretraining.source='weights'",
+        ),
         ({"width": 0.5}, "width=0.5: resnet18 has one width"),
     ],
 )
