@@ -130,7 +130,7 @@ def variations(experiment: Experiment) -> Variations:
         asked = BOUNDARY_METHODS if "forget_class" in change else TAKEN_APART
         methods = [name for name in asked if name in experiment.config.methods]
         there = experiment.variation(methods, **change)
-        images = most_images(experiment, there.config.forget_class)
+        images = most_images(experiment, there)
         if (run := _in_short(there, change, methods, images, gathering)) is not None:
             runs.append(run)
     gathering.needs_some(runs)
@@ -138,14 +138,24 @@ def variations(experiment: Experiment) -> Variations:
     return Variations(runs, experiment.dataset.name, sizes, gathering.gaps)
 
 
-def most_images(experiment: Experiment, forget_class: int) -> int:
-    """The most images that re-estimation sees where this or another class of the data set is forgotten.
+def forgotten(experiment: Experiment) -> str:
+    """The name of the class to forget."""
+    return experiment.dataset.classes[_forget_class(experiment)]
 
-    Of another class, too, it is asked of this experiment: a record would keep the outputs for every class.
+
+def most_images(experiment: Experiment, there: Experiment | None = None) -> int:
+    """The most images that re-estimation sees, in an experiment or in a variation of it with another class to forget.
+
+    It is asked of the experiment itself: a record would otherwise keep the outputs for every class.
     """
     said = experiment.outputs("original")
     labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
-    return min(int((labels != forget_class).sum()), max(REESTIMATED_ON))
+    return min(int((labels != _forget_class(there or experiment)).sum()), max(REESTIMATED_ON))
+
+
+def _forget_class(experiment: Experiment) -> int:
+    assert isinstance(experiment.config.forget_class, int)  # an experiment has an index where a profile had a name
+    return experiment.config.forget_class
 
 
 def keeps_statistics(experiment: Experiment) -> bool:
@@ -159,7 +169,7 @@ def _in_short(
     there: Experiment, change: Mapping[str, Any], methods: list[str], images: int, gathering: Gathering
 ) -> Variation | None:
     """One variation; None where the evaluation of its original is not recorded."""
-    config, forget_class = there.config, there.dataset.classes[there.config.forget_class]
+    config, forget_class = there.config, forgotten(there)
     model = config.model + ("" if config.model in models.ONE_WIDTH else f", width {config.width:g}")
     model += f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
     model += f", {config.precision}" if "precision" in change else ""

@@ -1,1 +1,291 @@
-"""Not moved here yet."""
+"""Does the class come back? Every model before and after re-estimation, and the settings whose forgetting stays.
+
+Re-estimation gives BatchNorm the statistics of remaining images, without a label and without touching a weight
+(`bu_core.audits.reestimation`). It restores what only the statistics hide. Where it restores nothing, that is no proof
+of forgetting: this audit looks in one place.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas.io.formats.style import Styler
+
+from bu_core.data import SPLITS
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import Evaluation, evaluation
+
+from ..gaps import Gaps, Gathering
+from ..style import GREY, PAPER, as_table, colour, in_html, number, set_title, title, with_ends
+from ..variations import (
+    BOUNDARY_METHODS,
+    REESTIMATED_ON,
+    Variation,
+    Variations,
+    by_model,
+    mean,
+    most_images,
+    repeated,
+    variations,
+)
+from .what_forgets import Curves, forgetting_curves, recovered
+
+RESTORED_ABOVE = 10  # percent of D_f: above it, and by as much above what it was before, the class is restored
+FORGOTTEN_AT_MOST = 10  # percent of D_f after re-estimation, for a setting whose forgetting stays
+COST_AT_MOST = 5  # points on D_rt that such a setting may cost
+
+Outcome = Literal["restored", "not restored", "never gone"]
+
+
+# --- what is measured ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelAudit:
+    """One model `before` re-estimation and `after` it on the most images; None where not recorded.
+
+    `recovered`: the accuracy on D_f in percent, by the number of images of D_r that re-estimation saw.
+    """
+
+    before: Evaluation
+    after: Evaluation | None
+    recovered: dict[int, float]
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What re-estimation on the most images makes of the class; None where that is not recorded."""
+        if self.after is None:
+            return None
+        before, after = (made.accuracy["forget_train"] for made in (self.before, self.after))
+        if after <= RESTORED_ABOVE:
+            return "not restored"
+        return "restored" if after > before + RESTORED_ABOVE else "never gone"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Every model that did not diverge, by name. `images`: on how many of D_r the statistics were estimated anew."""
+
+    images: list[int]
+    models: dict[str, ModelAudit]
+    gaps: Gaps
+
+    def with_outcome(self, outcome: Outcome) -> dict[str, ModelAudit]:
+        """The unlearned models that re-estimation leads to this."""
+        return {name: each for name, each in self.models.items() if name != "original" and each.outcome == outcome}
+
+
+def measure(experiment: Experiment) -> Audit:
+    """Every model before and after re-estimation, as far as it is recorded."""
+    gathering, models = Gathering(), {}
+    most = most_images(experiment)
+    fewer = sorted({count for count in REESTIMATED_ON if count < most})
+    for name in gathering.models(experiment, title):
+        if (before := gathering.ask(title(name), evaluation, experiment, name)) is None:
+            continue
+        accuracies = {}
+        for count in fewer:
+            again = gathering.ask(f"{title(name)} after {count:,} images", recovered, experiment, name, count)
+            if again is not None:
+                accuracies[count] = again.accuracy["forget_train"]
+        after = gathering.ask(f"{title(name)} after {most:,} images", evaluation, experiment, name, most)
+        if after is not None:
+            accuracies[most] = after.accuracy["forget_train"]
+        models[name] = ModelAudit(before, after, accuracies)
+    gathering.needs_some(models)
+    return Audit([*fewer, most], models, gathering.gaps)
+
+
+# --- settings whose forgetting stays ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A point of a curve that re-estimation does not restore: `accuracy` on the four sets after it, in percent."""
+
+    method: str
+    batchnorm: str
+    lr: float
+    epsilon: float | None
+    epoch: int
+    accuracy: dict[str, float]
+
+
+def survivors(made: Curves, recognised: float = FORGOTTEN_AT_MOST, cost: float = COST_AT_MOST) -> list[Survivor]:
+    """The points of all curves at which the class stays forgotten, the cheapest first.
+
+    There, after re-estimation, the accuracy on D_f is at most `recognised` percent, and that on D_rt at most `cost`
+    points below the original's, re-estimated in the same way.
+    """
+    points = [
+        Survivor(curve.method, curve.batchnorm, curve.lr, curve.epsilon, epoch, point.after)
+        for curve in made.curves
+        for epoch, point in enumerate(curve.points)
+        if point.after["forget_train"] <= recognised
+        and curve.points[0].after["remain_test"] - point.after["remain_test"] <= cost
+    ]
+    return sorted(points, key=lambda point: -point.accuracy["remain_test"])
+
+
+# --- other models, trainings, classes and seeds -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """The accuracy on D_f in percent, `before` and `after` re-estimation; None where it was not measured."""
+
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class RecognisedBy:
+    """Accuracy on D_f of one model of the variations, or the mean over its classes or its seeds.
+
+    `called`: the model, and over what the mean is. `statistics`: what they do alone; None for a model that keeps none.
+    """
+
+    called: str
+    original: float | None
+    statistics: float | None
+    methods: dict[str, Recognised]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The accuracy on D_f of each model of a run and its variations, the run's own first."""
+
+    rows: list[RecognisedBy]
+    gaps: Gaps
+
+
+def compared(experiment: Experiment) -> Compared:
+    """The accuracy on D_f before and after re-estimation, of a run and its variations, as far as it is recorded."""
+    made, own = variations(experiment), measure(experiment)
+    gaps = Gaps(made.gaps.not_recorded + own.gaps.not_recorded, made.gaps.diverged + own.gaps.diverged)
+    return Compared(_rows(made, own), gaps)
+
+
+def _rows(made: Variations, own: Audit) -> list[RecognisedBy]:
+    rows = []
+    for runs in by_model(made.runs):
+        rows.append(_mean_of(runs[0].called, runs[:1]))
+        for unit, alike in repeated(runs).items():
+            rows.append(_mean_of(f"{runs[0].called}, mean of {len(alike)} {unit}", alike))
+    if made.runs and not made.runs[0].changed:
+        for name, model in own.models.items():
+            if name != "original":
+                after = model.after.accuracy["forget_train"] if model.after else None
+                rows[0].methods[name] = Recognised(model.before.accuracy["forget_train"], after)
+    return rows
+
+
+def _mean_of(called: str, runs: Sequence[Variation]) -> RecognisedBy:
+    """The mean over runs, of the methods that all of them have."""
+    names = [name for name in runs[0].methods if all(name in run.methods for run in runs)]
+    return RecognisedBy(
+        called,
+        mean([run.original.accuracy["forget_train"] for run in runs]),
+        mean([run.statistics.accuracy["forget_train"] if run.statistics else None for run in runs]),
+        {
+            name: Recognised(
+                mean([run.recognised(name) for run in runs]), mean([run.recognised(name, "after") for run in runs])
+            )
+            for name in names
+        },
+    )
+
+
+# --- figures and tables -------------------------------------------------------------------------------------------
+
+
+def chart(made: Audit) -> Figure:
+    """Each model's accuracy on D_f, before re-estimation (hollow) and after it (filled)."""
+    names, markers = list(made.models), dict(zip(reversed(made.images), ("o", "s", "^"), strict=False))
+    figure, axes = plt.subplots(figsize=(8, 0.42 * len(names) + 1.6), layout="constrained")
+    for row, name in enumerate(names):
+        model, shade = made.models[name], colour(name)
+        before = model.before.accuracy["forget_train"]
+        if model.after:
+            axes.plot([before, model.after.accuracy["forget_train"]], [row, row], color=shade, linewidth=2, alpha=0.5)
+        axes.plot(before, row, "o", color=shade, markerfacecolor=PAPER, markersize=9)
+        for count, value in model.recovered.items():
+            axes.plot(value, row, markers[count], color=shade, markersize=6)
+    axes.set(xlabel="accuracy on $D_f$, %", xlim=(-3, 103), yticks=range(len(names)))
+    axes.set_yticklabels([title(name) for name in names])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    handles = [Line2D([], [], color=GREY, marker="o", linestyle="", markerfacecolor=PAPER, label="before")]
+    handles += [
+        Line2D([], [], color=GREY, marker=markers[count], linestyle="", label=f"{count:,} images")
+        for count in made.images
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
+    return figure
+
+
+def table(made: Audit) -> Styler:
+    """Table 1 and the attack, before re-estimation and after it on the most images."""
+    rows = {}
+    for name, model in made.models.items():
+        row = {}
+        for part in SPLITS:
+            after = model.after.accuracy[part] if model.after else None
+            row[f"{set_title(part)}, %"] = number(model.before.accuracy[part], ".2f")
+            row[f"{set_title(part)} after"] = f"<b>{number(after, '.2f')}</b>"
+        row["ASR, %"] = with_ends(model.before.attack.asr)
+        row["ASR after"] = with_ends(model.after.attack.asr) if model.after else "–"
+        rows[title(name)] = row
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
+
+
+def in_short(made: Audit) -> dict[str, str]:
+    """Each model's accuracy on D_f before and after re-estimation: a column of the comparison of runs."""
+    return {
+        title(name): f"{number(model.before.accuracy['forget_train'])} → "
+        f"<b>{number(model.after.accuracy['forget_train'] if model.after else None)}</b>"
+        for name, model in made.models.items()
+    }
+
+
+def curves_after(made: Curves) -> Figure | None:
+    """The curves of `what_forgets`, re-estimated at every epoch."""
+    return forgetting_curves(made, "after")
+
+
+def survivors_table(made: Curves) -> Styler | None:
+    """The settings whose forgetting stays: of each method and way with the statistics the cheapest; None for none."""
+    cheapest: dict[tuple[str, str], Survivor] = {}
+    for point in survivors(made):
+        cheapest.setdefault((point.method, point.batchnorm), point)
+    if not cheapest:
+        return None
+    rows = {
+        (title(method), batchnorm): {
+            "learning rate": f"{point.lr:g}",
+            "epsilon": number(point.epsilon, "g"),
+            "epochs": str(point.epoch),
+            **{f"{set_title(part)} after, %": number(point.accuracy[part], ".2f") for part in SPLITS},
+        }
+        for (method, batchnorm), point in cheapest.items()
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["method", "batchnorm"])
+    return as_table(frame, made.gaps.shown())
+
+
+def compared_table(made: Compared) -> Styler:
+    """The accuracy on D_f of a run and its variations, before and after re-estimation (bold), a row a model."""
+    rows = {}
+    for model in made.rows:
+        row = {"original": number(model.original, ".2f"), "statistics alone": number(model.statistics, ".2f")}
+        for name in (*BOUNDARY_METHODS, "retrain"):
+            measured = model.methods.get(name, Recognised(None, None))
+            row[title(name)] = number(measured.before, ".2f")
+            row[f"{title(name)} after"] = f"<b>{number(measured.after, '.2f')}</b>"
+        rows[in_html(model.called)] = row
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
