@@ -110,6 +110,11 @@ def number(value: float | None, form: str = ".1f") -> str:
     return "–" if value is None else format(value, form)
 
 
+def three_digits(value: float) -> str:
+    """A number with three digits that count, without an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def with_ends(found: Estimate, form: str = ".1f") -> str:
     """A number and below it the ends of its interval, as HTML; – where there is none."""
     if found.value is None or found.low is None or found.high is None:
