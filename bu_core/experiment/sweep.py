@@ -21,9 +21,8 @@ class Sweep:
     """The `runs`, and `summary.<method>.<measure>`: of the four accuracies, the ASR and the seconds.
 
     Half the width of an interval is Student's t over the runs, None for a single run; a method that diverged in some
-    has the others. The runs of one seed share their
-    original, so they are not independent of each other: with several classes and one seed the interval speaks of
-    classes, not of seeds.
+    has the others. The runs of one seed share their original, so they are not independent of each other: with several
+    classes and one seed the interval speaks of classes, not of seeds.
     """
 
     runs: list[Metrics]
