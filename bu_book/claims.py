@@ -7,6 +7,7 @@ none does, *partly* where some do, and *not measured here* where a run lacks wha
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -69,12 +70,18 @@ def claim(number: int, source: str, text: str) -> Callable[[Callable[[Experiment
     return register
 
 
+_KNOWN: WeakKeyDictionary[Experiment, dict[Claim, Judgement]] = WeakKeyDictionary()
+
+
 def judge(asked: Claim, experiment: Experiment) -> Judgement:
-    """The verdict on one claim."""
-    try:
-        return verdict(asked, asked.checks(experiment))
-    except (CannotTest, NotRecorded) as missing:
-        return Judgement(asked, NOT_MEASURED, [], str(missing))
+    """The verdict on one claim; reached once for an experiment, since a page may ask for it twice."""
+    known = _KNOWN.setdefault(experiment, {})
+    if asked not in known:
+        try:
+            known[asked] = verdict(asked, asked.checks(experiment))
+        except (CannotTest, NotRecorded) as missing:
+            known[asked] = Judgement(asked, NOT_MEASURED, [], str(missing))
+    return known[asked]
 
 
 def verdict(asked: Claim, checks: list[Check]) -> Judgement:
