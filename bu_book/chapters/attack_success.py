@@ -127,7 +127,7 @@ def less_retrain(found: Metrics) -> dict[str, str]:
 
 @claim(3, "Table 1, Figure 3", "Finetune empties D_f and keeps a high ASR: accuracy is not privacy.")
 def finetune_not_private(experiment: Experiment) -> list[Check]:
-    """What Finetune leaves of D_f, and how much more the attack finds than after Retrain."""
+    """Finetune's accuracy on D_f, and how much more the attack finds than after Retrain."""
     needs(experiment, "finetune", "retrain")
     return finetune_checks(metrics(experiment))
 
@@ -135,7 +135,7 @@ def finetune_not_private(experiment: Experiment) -> list[Check]:
 def finetune_checks(found: Metrics) -> list[Check]:
     """The checks of claim 3 on the metrics of a run."""
     return [
-        at_most("what Finetune leaves of D_f", found.methods["finetune"].accuracy["forget_train"], 1),
+        at_most("Finetune's accuracy on D_f", found.methods["finetune"].accuracy["forget_train"], 1),
         at_least("its ASR less Retrain's", above_retrain(found, "finetune"), 10, "points"),
     ]
 
