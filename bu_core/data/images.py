@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..checks import SettingError, checked, shown
+from ..results import Artefact
 from ..store import Store
 
 # What a folder of images may hold besides images, and images of kinds that no data set here reads.
@@ -142,7 +143,7 @@ def decoded_once(
     except OSError as error:
         raise SettingError(f"data_dir: cannot be read ({shown(error)})") from error
 
-    def make() -> tuple[dict[str, Tensor], dict]:
+    def make() -> Artefact:
         out = np.empty((len(files), *shape), np.uint8)
 
         def place(index: int) -> None:
@@ -152,7 +153,7 @@ def decoded_once(
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             for _ in pool.map(place, range(len(files))):
                 pass
-        return {"images": torch.from_numpy(out)}, {}
+        return Artefact({"images": torch.from_numpy(out)}, {})
 
     cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
     key |= {"folder": str(root), "listing": listing.hexdigest(), "grey": "16 bits scaled"}

@@ -12,8 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from bu_book.measurements import Measurements
-from bu_book.publish import publish
 from bu_core.config import Config
 from bu_core.data import Dataset, faces, load
 from bu_core.experiment import record
@@ -248,6 +246,9 @@ def test_a_class_is_given_by_name_or_number(people: Path, tmp_path: Path):
 def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    from bu_book.measurements import Measurements
+    from bu_book.publish import publish
+
     given = {
         "dataset": "faces",
         "data": {"people": 3, "size": 64, "images_per_person": 10, "others": 1, "test_share": 0.3},
