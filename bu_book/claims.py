@@ -1,8 +1,8 @@
 """The paper's claims, and how a verdict on each is computed from what was measured.
 
 A claim stands in the module of the chapter that measures it. It is a list of checks, each a comparison of measured
-numbers that holds or does not. One rule turns checks into a verdict: *reproduced* where all hold, *not reproduced* where
-none does, *partly* where some do, and *not measured here* where a run lacks what a check needs.
+numbers that holds or does not. One rule turns checks into a verdict: *reproduced* where all hold, *partly reproduced*
+where some do, *not reproduced* where none does, and *not measured here* where a run lacks what a check needs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
