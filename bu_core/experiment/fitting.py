@@ -124,23 +124,24 @@ class Fitting:
                 model = self._fit_original(initial, checkpoint, watch)
             else:
                 model = METHODS[name](task, **self.config.unlearning[name])
-        if name == "original" and training.diverged(model):
-            raise SettingError(f"lr={self.config.lr:g}: the original diverged, its weights are not finite; take less")
         seconds = watch.seconds + checkpoint.seconds_before
         self.say(f"{name}: {seconds:.1f} s")
         return Artefact(model.state_dict(), facts | {"seconds": [seconds]})
 
     def _fit_original(self, model: Classifier, checkpoint: "_PartialFit", watch: training.Stopwatch) -> Classifier:
         """The original; where a method will ask for its updates, they are recorded on the way, and not timed."""
-        if "amnesiac" not in self.config.methods:
+        window, recording = self.config.unlearning["amnesiac"]["window"], None
+        if "amnesiac" in self.config.methods:
+            recording = self._record(model, window, checkpoint)
+        else:
             data = self.dataset.train.to(self.device)
             training.fit(model, data, self.recipe, label="original", checkpoint=checkpoint)
-            return model
-        window = self.config.unlearning["amnesiac"]["window"]
-        recording = self._record(model, window, checkpoint)
-        with watch.paused():
-            self.store.get("recording", self._recording_key(window), lambda: recording)
-        watch.seconds -= recording.facts["seconds"]
+        if training.diverged(model):
+            raise SettingError(f"lr={self.config.lr:g}: the original diverged, its weights are not finite; take less")
+        if recording is not None:
+            with watch.paused():
+                self.store.get("recording", self._recording_key(window), lambda: recording)
+            watch.seconds -= recording.facts["seconds"]
         return model
 
     def _warm_up(self, model: Classifier) -> None:
