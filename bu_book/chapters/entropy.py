@@ -63,10 +63,10 @@ def table(found: Metrics) -> Styler:
 
 
 def distances(found: Metrics) -> dict[str, str]:
-    """By model, the Wasserstein distance of its entropies on D_f from Retrain's: a column of the comparison of runs."""
+    """By model, how far its entropies on D_f lie from Retrain's, in nats: a column of the comparison of runs."""
     return {
-        title(name): number(result.entropy.distance_to_retrain and result.entropy.distance_to_retrain.wasserstein)
-        for name, result in found.methods.items()
+        title(name): number(distance and distance.wasserstein, ".2f")
+        for name, distance in ((name, result.entropy.distance_to_retrain) for name, result in found.methods.items())
     }
 
 

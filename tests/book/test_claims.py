@@ -1,188 +1,134 @@
-"""Verdicts on numbers whose verdict is plain."""
+"""How checks make a verdict, whatever the claim; the claims themselves are tested with their chapters."""
 
-import copy
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from bu_book import figures
-from bu_book import paper as published
-from bu_book.claims import CLAIMS, NOT_REPRODUCED, PARTLY, REPRODUCED, UNTESTED, judged
-
-ASR = {
-    "original": 99, "retrain": 50, "finetune": 80, "negative_gradient": 10, "random_labels": 15,
-    "boundary_shrink": 52, "boundary_expanding": 45, "fisher": 0, "amnesiac": 47,
-}  # fmt: skip
-
-
-@pytest.fixture
-def as_published() -> dict[str, Any]:
-    """Metrics that hold the paper's own accuracies on CIFAR-10, and ASRs in the order of its Figure 3."""
-    accuracy = published.table_1("cifar10").accuracy | published.table_2("cifar10").accuracy
-    return {
-        "dataset": {"name": "cifar10"},
-        "methods": {name: {"accuracy": accuracy[name], "attack": {"asr": ASR[name]}} for name in accuracy},
-    }
-
-
-@pytest.fixture
-def as_published_on_faces() -> dict[str, Any]:
-    """The same on faces, where the ASRs of Negative Gradient and Random Labels are high."""
-    accuracy, asr = published.table_1("faces").accuracy, ASR | {"negative_gradient": 85, "random_labels": 80}
-    return {
-        "dataset": {"name": "faces"},
-        "methods": {name: {"accuracy": accuracy[name], "attack": {"asr": asr[name]}} for name in accuracy},
-    }
+from bu_book import chapters, claims
+from bu_book.claims import (
+    CLAIMS,
+    NOT_MEASURED,
+    NOT_REPRODUCED,
+    PARTLY,
+    REPRODUCED,
+    CannotTest,
+    Check,
+    Claim,
+    above,
+    at_least,
+    at_most,
+    judge,
+    mean_at_most,
+    needs,
+)
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.record import NotRecorded
+from bu_core.measures import interval
+from bu_core.unlearning import METHODS
+from tests.helpers import small_experiment, wrecked
 
 
-def timed(
-    expanding: float, shrink: float, *, spread: float = 0.0, images: dict[str, int] | None = None
-) -> dict[str, Any]:
-    """A timing with these speed-ups over a Retrain of one second, each round within the `spread` of the median."""
-    methods = {
-        name: {"speed_up": times, "seconds": {"low": (1 - spread) / times, "high": (1 + spread) / times}}
-        for name, times in (("boundary_expanding", expanding), ("boundary_shrink", shrink))
-    }
-    images = images or {"retrain": 27, "boundary_expanding": 1, "boundary_shrink": 1}
-    return {"methods": methods, "images": images, "search": {"shrink_over_expanding": expanding / shrink}}
+def claim_of(*held: bool) -> Claim:
+    """A claim with so many checks, that hold or do not."""
+    return Claim(
+        1, "Table <1>", "D_f & so on", lambda experiment: [Check("D_rt is small", "5 %", each) for each in held]
+    )
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6, 7])
-def test_the_papers_own_numbers_reproduce_its_claims(as_published: dict[str, Any], number: int):
-    (judgement,) = judged([number], as_published)
-    assert judgement.verdict == REPRODUCED, judgement.checks
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return small_experiment(tmp_path_factory.mktemp("results"), methods=["retrain"], unlearning={})
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 7])
-def test_so_do_its_numbers_on_faces(as_published_on_faces: dict[str, Any], number: int):
-    (judgement,) = judged([number], as_published_on_faces)
-    assert judgement.verdict == REPRODUCED, judgement.checks
-
-
-@pytest.mark.parametrize(("expanding", "shrink", "verdict"), [(26.6, 11.7, REPRODUCED), (29.7, 4.8, PARTLY)])
-def test_the_speed_ups_on_faces_are_those_on_faces(
-    as_published_on_faces: dict[str, Any], expanding: float, shrink: float, verdict: str
-):
-    timing = timed(expanding, shrink)
-    assert judged([8], as_published_on_faces, timing=timing)[0].verdict == verdict
-
-
-def test_numbers_that_contradict_a_claim_do_not_reproduce_it(as_published: dict[str, Any]):
-    shrink = as_published["methods"]["boundary_shrink"]["accuracy"]
-    as_published["methods"]["boundary_shrink"]["accuracy"] = shrink | {"forget_train": 80.0, "remain_train": 40.0}
-    assert judged([1], as_published)[0].verdict == NOT_REPRODUCED
-
-
-def of_a_class(own: dict[str, Any], **left: float) -> dict[str, Any]:
-    """A place of `Measurements.elsewhere` that leaves this much of D_f; the rest is as in `own`."""
-    methods = {name: {"before": {"accuracy": own[name]["accuracy"] | {"forget_train": left[name]}}} for name in left}
-    place = {"title": "own", "changed": [], "forget_class": "deer", "seed": 0}
-    return place | {"original": own["original"], "methods": methods}
-
-
-@pytest.mark.parametrize(("differs", "unit"), [("forget_class", "classes"), ("seed", "seeds")])
 @pytest.mark.parametrize(
-    ("shrink", "expanding", "verdicts", "measured"),
+    ("held", "verdict"),
     [
-        ((5, 7, 9), (8, 11, 12), [REPRODUCED, REPRODUCED], "+3.33 ± 1.43 points"),
-        ((5, 7, 9), (4, 8, 10), [REPRODUCED, PARTLY], "+0.33 ± 2.87 points"),
-        ((11, 13, 9), (12, 14, 10), [PARTLY, REPRODUCED], "+1.00 ± 0.00 points"),
+        ((True,), REPRODUCED),
+        ((True, True, True), REPRODUCED),
+        ((True, False, False), PARTLY),
+        ((False, False), NOT_REPRODUCED),
     ],
 )
-def test_claims_one_and_two_are_judged_on_all_classes_and_on_all_seeds(
-    as_published: dict[str, Any], shrink: tuple, expanding: tuple, verdicts: list[str], measured: str, differs: str,
-    unit: str,
-):  # fmt: skip
-    own = as_published["methods"]
-    places = [
-        of_a_class(own, boundary_shrink=first, boundary_expanding=second) | {differs: number}
-        for number, (first, second) in enumerate(zip(shrink, expanding, strict=True))
-    ]
-    places.append(of_a_class(own, boundary_shrink=90, boundary_expanding=0) | {"title": "wide", "changed": ["width"]})
-    found = judged([1, 2], as_published, elsewhere=places)
-    assert [judgement.verdict for judgement in found] == verdicts
-    assert found[1].checks[-1].measured == measured
-    assert found[0].checks[-1].measured == "0.73 ± 0.00 points"
-    assert all(check.rule.startswith(f"over 3 {unit}: ") for check in (*found[0].checks[2:], *found[1].checks[2:]))
+def test_one_rule_makes_a_verdict_of_the_checks(experiment: Experiment, held: tuple[bool, ...], verdict: str):
+    assert judge(claim_of(*held), experiment).verdict == verdict
 
 
-def test_claims_one_and_two_are_judged_on_another_training(as_published: dict[str, Any]):
-    own = as_published["methods"]
-    here = of_a_class(own, boundary_shrink=5, boundary_expanding=8)
-    longer = of_a_class(own, boundary_shrink=12, boundary_expanding=11) | {"title": "longer", "changed": ["epochs"]}
-    first, second = judged([1, 2], as_published, elsewhere=[here, longer])
-    assert [check.holds for check in first.checks] == [True, True, False, True]
-    assert [check.holds for check in second.checks] == [True, True, False]
-    assert (second.checks[2].rule, second.checks[2].measured) == (
-        "as longer: Boundary Expanding leaves more than Boundary Shrink", "-1.00 points",
-    )  # fmt: skip
+@pytest.mark.parametrize("reason", [CannotTest("the profile does not run fisher"), NotRecorded("timing: not recorded")])
+def test_a_claim_that_lacks_something_is_not_measured_and_says_what(experiment: Experiment, reason: Exception):
+    def checks(asked: Experiment) -> list[Check]:
+        raise reason
+
+    judgement = judge(Claim(5, "Table 2", "text", checks), experiment)
+    assert (judgement.verdict, judgement.checks, judgement.missing) == (NOT_MEASURED, [], str(reason))
 
 
-def test_the_verdicts_of_several_runs_stand_side_by_side(as_published: dict[str, Any]):
-    worse = copy.deepcopy(as_published)
-    worse["methods"]["boundary_shrink"]["accuracy"] |= {"remain_train": 40.0}
-    del worse["methods"]["fisher"]
-    runs = {"theirs": judged([1, 5, 8], as_published), "ours": judged([1, 5, 8], worse)}
-    table = figures.verdicts_by_run(runs).data
-    assert table["theirs"].tolist() == ["<b>yes</b><br>✓&nbsp;2", "<b>yes</b><br>✓&nbsp;3", "–"]
-    assert table["ours"].tolist() == ["partly<br>✓&nbsp;1&nbsp; ✗&nbsp;1", "–", "–"]
-    assert table.index[0].startswith("1. Boundary Shrink leaves little of <i>D</i><sub>f</sub>")
+def test_a_claim_is_judged_once_for_an_experiment(experiment: Experiment):
+    asked = []
+
+    def checks(one: Experiment) -> list[Check]:
+        asked.append(one)
+        return [Check("rule", "measured", True)]
+
+    claim = Claim(1, "source", "text", checks)
+    assert judge(claim, experiment) is judge(claim, experiment)
+    assert asked == [experiment]
+    other = small_experiment(experiment.folder, methods=["retrain"], unlearning={})
+    judge(claim, other)
+    assert asked == [experiment, other]
 
 
-def test_half_a_claim_is_partly_reproduced(as_published: dict[str, Any]):
-    shrink = as_published["methods"]["boundary_shrink"]["accuracy"]
-    as_published["methods"]["boundary_shrink"]["accuracy"] = shrink | {"remain_train": 40.0}
-    assert judged([1], as_published)[0].verdict == PARTLY
+def test_a_method_that_was_not_run_is_named(experiment: Experiment):
+    needs(experiment, "original", "retrain")
+    with pytest.raises(CannotTest, match="does not run fisher"):
+        needs(experiment, "retrain", "fisher")
 
 
-def test_a_claim_on_a_method_that_was_not_run_cannot_be_tested(as_published: dict[str, Any]):
-    fewer = copy.deepcopy(as_published)
-    del fewer["methods"]["fisher"]
-    (judgement,) = judged([5], fewer)
-    assert judgement.verdict == UNTESTED
-    assert "fisher" in judgement.missing
+def test_a_method_that_diverged_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(METHODS, "wrecked", wrecked())
+    experiment = small_experiment(tmp_path, methods=["wrecked"], unlearning={})
+    needs(experiment, "original")
+    with pytest.raises(CannotTest, match="wrecked diverged"):
+        needs(experiment, "wrecked")
 
 
-@pytest.mark.parametrize("number", [8, 10, 11, 12, 14])
-def test_a_claim_on_what_was_not_measured_cannot_be_tested(as_published: dict[str, Any], number: int):
-    assert judged([number], as_published)[0].verdict == UNTESTED
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        (at_most("the loss", 10, 10), Check("the loss is at most 10 %", "10.00 %", True)),
+        (at_most("the loss", 1.005, 1, "points"), Check("the loss is at most 1 point", "1.00 points", False)),
+        (at_least("the share", 9.99, 10, "points"), Check("the share is at least 10 points", "9.99 points", False)),
+        (at_least("the share", 0.1, 0.1, ""), Check("the share is at least 0.1", "0.10", True)),
+        (above("one", 2, "the other", 2), Check("one exceeds the other", "2.00 against 2.00 %", False)),
+        (above("one", 2.1, "the other", 2, "nats"), Check("one exceeds the other", "2.10 against 2.00 nats", True)),
+        (mean_at_most("it", interval([4, 6]), 5, "%"), Check("it is at most 5 %", "5.00 ± 12.71 %", True)),
+        (mean_at_most("it", interval([6]), 5, "%"), Check("it is at most 5 %", "6.00 %", False)),
+    ],
+)
+def test_a_check_says_its_rule_and_its_numbers(check: Check, expected: Check):
+    """12.71: half the interval of two values is t(0.975, 1) times half their distance, 12.706 times 1."""
+    assert check == expected
 
 
-def test_the_papers_speed_ups_reproduce_its_claims(as_published: dict[str, Any]):
-    verdicts = [found.verdict for found in judged([8, 10], as_published, timing=timed(29.7, 4.8))]
-    assert verdicts == [REPRODUCED, REPRODUCED]
+def test_the_verdicts_of_several_runs_stand_side_by_side(experiment: Experiment):
+    def cannot(asked: Experiment) -> list[Check]:
+        raise CannotTest("D_f <diverged>")
 
-
-def test_a_speed_up_beyond_the_ratio_of_the_images_is_not_asked_for(as_published: dict[str, Any]):
-    """20 epochs of 9 classes against 10 of one: whatever the code, 18 times as many images."""
-    timing = timed(17.0, 16.0, images={"retrain": 18, "boundary_expanding": 1, "boundary_shrink": 1})
-    (judgement,) = judged([8], as_published, timing=timing)
-    assert judgement.verdict == UNTESTED
-    assert "18.0 times" in judgement.missing
-
-
-@pytest.mark.parametrize(("spread", "verdict"), [(0.01, NOT_REPRODUCED), (0.2, UNTESTED)])
-def test_times_whose_ranges_overlap_are_not_told_apart(as_published: dict[str, Any], spread: float, verdict: str):
-    """Shrink took 0.95 times as long as Expanding."""
-    timing = timed(19.0, 20.0, spread=spread)
-    assert judged([10], as_published, timing=timing)[0].verdict == verdict
-
-
-@pytest.mark.parametrize(("samples", "verdict"), [(0, PARTLY), (100, REPRODUCED)])
-def test_fisher_on_a_sample_is_judged_as_on_all_of_the_data(as_published: dict[str, Any], samples: int, verdict: str):
-    """Half of Retrain's time; on a tenth of the data that is five times Retrain's on all of them."""
-    as_published["dataset"]["sizes"] = {"remain_train": 1000}
-    as_published["methods"]["fisher"]["settings"] = {"samples": samples}
-    as_published["methods"]["amnesiac"]["recording"] = {"seconds": 1.0, "training_seconds": 1.0}
-    timing = {"methods": {"fisher": {"speed_up": 2.0}}}
-    assert judged([9], as_published, timing=timing)[0].verdict == verdict
-
-
-def test_attention_without_known_objects_cannot_be_tested(as_published: dict[str, Any]):
-    attention = {"region": {"is_object": False}}
-    assert judged([11], as_published, attention=attention)[0].verdict == UNTESTED
+    ours, theirs = claim_of(True, False), Claim(2, "Table 2", "text", cannot)
+    judged = [judge(ours, experiment), judge(theirs, experiment)]
+    table = claims.table({"ours": judged, "<theirs>": judged}).data
+    assert table.columns.tolist() == ["ours", "&lt;theirs&gt;"]
+    assert table.index[0] == "1. <i>D</i><sub>f</sub> &amp; so on (Table &lt;1&gt;)"
+    assert table.loc[table.index[0], "ours"] == (
+        "<details><summary>partly (1 of 2)</summary>✓ <i>D</i><sub>rt</sub> is small: 5 %<br>"
+        "✗ <i>D</i><sub>rt</sub> is small: 5 %</details>"
+    )
+    assert table.loc[table.index[1], "ours"] == (
+        "<details><summary>not measured here</summary><i>D</i><sub>f</sub> &lt;diverged&gt;</details>"
+    )
 
 
 def test_there_are_fourteen_claims_with_their_sources():
-    assert list(CLAIMS) == list(range(1, 15))
+    chapters.load()
+    assert sorted(CLAIMS) == list(range(1, 15))
     assert all(claim.source and claim.text for claim in CLAIMS.values())
+    assert all(CLAIMS[number].number == number for number in CLAIMS)

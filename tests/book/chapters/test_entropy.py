@@ -1,0 +1,81 @@
+"""Figure 7 and its table, and the verdict on claim 13."""
+
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+
+from bu_book import claims
+from bu_book.chapters import entropy
+from bu_book.claims import PARTLY, REPRODUCED, CannotTest
+from bu_core.experiment.metrics import Metrics
+from tests.book import printed
+from tests.book.printed import changed, without
+
+
+@pytest.fixture
+def as_in_figure_7() -> Metrics:
+    """What the paper reads from its Figure 7, in numbers."""
+    found = printed.as_printed("cifar10")
+    entropies = {
+        "original": printed.entropy(0.9, remain_train=0.1, forget_train=0.1, remain_test=0.3, forget_test=0.3),
+        "retrain": printed.entropy(0.0, forget_train=1.0),
+        "boundary_shrink": printed.entropy(0.1, forget_train=1.1),
+        "boundary_expanding": printed.entropy(0.2, forget_train=1.2),
+        "random_labels": printed.entropy(0.8, forget_train=1.8),
+    }
+    for name in found.methods:
+        found = changed(found, name, entropy=entropies.get(name, printed.entropy(0.5)))
+    return found
+
+
+def verdict(found: Metrics) -> str:
+    return claims.verdict(claims.CLAIMS[13], entropy.checks(found)).verdict
+
+
+def test_what_the_paper_reads_reproduces_its_claim(as_in_figure_7: Metrics):
+    assert verdict(as_in_figure_7) == REPRODUCED
+
+
+def test_a_shrink_farther_from_retrain_than_random_labels_fails_one_check(as_in_figure_7: Metrics):
+    far = changed(as_in_figure_7, "boundary_shrink", entropy=printed.entropy(0.85, forget_train=1.1))
+    failed = [check for check in entropy.checks(far) if not check.holds]
+    assert verdict(far) == PARTLY
+    assert [(check.rule, check.measured) for check in failed] == [
+        ("Random Labels' distance from Retrain's D_f entropies exceeds Boundary Shrink's", "0.80 against 0.85 nats")
+    ]
+
+
+def test_without_a_distance_there_is_no_verdict(as_in_figure_7: Metrics):
+    with pytest.raises(CannotTest, match="retrain"):
+        entropy.checks(changed(as_in_figure_7, "original", entropy=printed.entropy(None)))
+
+
+def test_the_figure_has_a_row_a_model_and_retrain_in_every_other(as_in_figure_7: Metrics):
+    names = list(as_in_figure_7.methods)
+    figure = entropy.histograms(as_in_figure_7)
+    rows = [figure.axes[place : place + 2] for place in range(0, len(figure.axes), 2)]
+    assert len(rows) == len(names)
+    for name, (remain, forget) in zip(names, rows, strict=True):
+        assert len(remain.patches) == 2
+        assert len(forget.patches) == (2 if name == "retrain" else 3)
+    assert rows[0][0].get_xlim() == (0, pytest.approx(math.log(10)))
+    plt.close(figure)
+
+
+def test_the_figure_of_a_run_with_the_original_alone_is_drawn(as_in_figure_7: Metrics):
+    others = [name for name in as_in_figure_7.methods if name != "original"]
+    figure = entropy.histograms(without(as_in_figure_7, *others))
+    assert [len(axes.patches) for axes in figure.axes] == [2, 2]
+    plt.close(figure)
+
+
+def test_the_table_and_the_comparison_show_the_distance_where_there_is_one(as_in_figure_7: Metrics):
+    found = changed(as_in_figure_7, "amnesiac", entropy=printed.entropy(None, forget_test=0.25))
+    table = entropy.table(found).data
+    assert table.loc["Boundary Shrink", "Wasserstein from Retrain, nats"] == "0.100"
+    assert table.loc["Boundary Shrink", "Jensen-Shannon from Retrain, bits"] == "0.500"
+    assert table.loc["Amnesiac", "mean on <i>D</i><sub>ft</sub>, nats"] == "0.250"
+    assert table.loc["Amnesiac", "Wasserstein from Retrain, nats"] == "–"
+    assert entropy.distances(found)["Amnesiac"] == "–"
+    assert entropy.distances(found)["Random Labels"] == "0.80"
