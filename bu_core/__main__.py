@@ -9,6 +9,7 @@ from .checks import SettingError, checked, from_yaml, listed, path_of, shown
 from .command_line import add_overrides, overrides, run_command, said, table
 from .data import DATASETS, SPLITS
 from .experiment.experiment import Experiment
+from .experiment.metrics import write_metrics
 
 
 def profiles(arguments: argparse.Namespace) -> None:
@@ -20,15 +21,14 @@ def profiles(arguments: argparse.Namespace) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Compute a profile and print its utility table (accuracy in percent)."""
     experiment = Experiment(config.Config.from_profile(arguments.profile, **overrides(arguments)), said)
-    metrics = experiment.metrics()
+    metrics = write_metrics(experiment)
     said(
         table(
-            {
-                name: {part: f"{found['accuracy'][part]:.2f}" for part in SPLITS}
-                for name, found in metrics["methods"].items()
-            }
+            {name: {part: f"{found.accuracy[part]:.2f}" for part in SPLITS} for name, found in metrics.methods.items()}
         )
     )
+    for name in metrics.diverged:
+        said(f"{name} diverged: its outputs are not finite, so there is no number of it")
     said(f"everything: {experiment.folder / 'metrics.json'}")
 
 
@@ -42,11 +42,8 @@ def sweep(arguments: argparse.Namespace) -> None:
         arguments.classes, DATASETS[asked.dataset].classes or Experiment(asked).dataset.classes, asked.dataset
     )
     content = over(arguments.profile, given, chosen, range(arguments.seeds), said)
-    for method, summary in content["summary"].items():
-        cells = [
-            f"{measure} {value['mean']:.2f}" + (f" ± {value['half_width']:.2f}" if value["half_width"] else "")
-            for measure, value in summary.items()
-        ]
+    for method, summary in content.summary.items():
+        cells = [f"{measure} {value.shown()}" for measure, value in summary.items()]
         said(f"{method:<20} " + ", ".join(cells))
 
 

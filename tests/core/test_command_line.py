@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_classes_are_swept_by_name_and_by_index(monkeypatch: pytest.MonkeyPatch,
 
     def sweep(profile, given, classes, seeds, say):
         asked.append((classes, list(seeds)))
-        return {"summary": {}}
+        return SimpleNamespace(summary={})
 
     monkeypatch.setattr("bu_core.experiment.sweep.sweep", sweep)
     cifar10 = ["sweep", "cifar10", "--seeds", "2", "--classes"]

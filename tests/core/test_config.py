@@ -15,7 +15,7 @@ import pytest
 
 from bu_core.checks import Range, SettingError, shown
 from bu_core.config import LARGEST_PROFILE, PROFILES, Config, described, profiles, read_profile
-from bu_core.unlearning import METHODS, method_settings
+from bu_core.unlearning import METHODS, method, method_settings
 from tests.helpers import refusal
 
 NAN, INF = math.nan, math.inf
@@ -182,6 +182,7 @@ def test_a_config_survives_json():
 def test_a_method_registered_later_has_its_settings_checked(monkeypatch: pytest.MonkeyPatch):
     from typing import Annotated
 
+    @method()
     def scrubbing(task, *, strength: Annotated[float, Range(0, 1)] = 0.5):
         return task.original
 
