@@ -3,7 +3,6 @@
 The fields are the keys of a profile (`notebooks/profiles/*.yml`) and the parameters of every notebook.
 """
 
-import ast
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -32,10 +31,11 @@ class Config:
     their settings where these differ from the defaults. shadow_models: how many the second membership attack learns
     from, each trained on one half of D_r; 0 leaves that attack out. timing_runs: rounds in which the methods are timed
     against each other. elsewhere: on what else it is asked what does the forgetting, and whether it lasts: a list of
-    changes, each a mapping with some of ELSEWHERE. sample_size: how many images of a set, at the most, are looked at
-    one by one: by Grad-CAM, in the map of the decision space, in the comparison of searches. device, precision: `auto`
-    takes the best that is there. results_dir: where everything is kept. A path may begin with `~`, and the config holds
-    it with the home folder written out. Raises SettingError for a setting that cannot be.
+    changes, each a mapping with some of ELSEWHERE. beside: the profiles whose runs a page shows beside this one.
+    title: how a page calls this run; unset, by its data set. sample_size: how many images of a set, at the most, are
+    looked at one by one: by Grad-CAM, in the map of the decision space, in the comparison of searches. device,
+    precision: `auto` takes the best that is there. results_dir: where everything is kept. A path may begin with `~`,
+    and the config holds it with the home folder written out. Raises SettingError for a setting that cannot be.
     """
 
     dataset: str = "digits"
@@ -55,6 +55,8 @@ class Config:
     shadow_models: Annotated[int, Range(0, 64)] = 0
     timing_runs: Annotated[int, Range(1)] = 5
     elsewhere: tuple[Mapping[str, Any], ...] = ()
+    beside: tuple[str, ...] = ()
+    title: str = ""
     sample_size: Annotated[int, Range(50)] = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -85,6 +87,9 @@ class Config:
         settings = {name: method_settings(name, self.unlearning.get(name, {})) for name in METHODS}
         self._set("unlearning", types.MappingProxyType(settings))
         self._set("elsewhere", tuple(self._changes()))
+        if not isinstance(self.beside, (list, tuple)):
+            raise SettingError(f"beside={shown(self.beside)}: must be a list of profiles")
+        self._set("beside", tuple(checked("beside", name, str) for name in self.beside))
 
     def _changes(self) -> Iterator[Mapping[str, Any]]:
         if isinstance(self.elsewhere, (str, Mapping)) or not isinstance(self.elsewhere, Sequence):
@@ -119,37 +124,17 @@ class Config:
         """The config of a profile, by name or as a path to a YAML file, with some parameters replaced."""
         return cls.from_mapping(read_profile(profile) | overrides)
 
-    @classmethod
-    def from_notebook(cls) -> "Config":
-        """The config of the running notebook: the variables of its kernel that are named like a parameter.
-
-        papermill only warns of a parameter that a notebook does not have, so the cell that it injects is read too:
-        `-p forgetclass 3` is refused and not ignored.
-        """
-        from IPython import get_ipython
-
-        variables = get_ipython().user_ns
-        injected = [cell for cell in variables["In"] if cell.startswith("# Parameters\n")]
-        assigned = {
-            target.id
-            for cell in injected
-            for statement in ast.parse(cell).body
-            for target in getattr(statement, "targets", [])
-        }
-        known = {field.name for field in fields(cls)}
-        return cls.from_mapping({name: variables[name] for name in variables if name in known | assigned})
-
     def as_dict(self) -> dict[str, Any]:
         """Every setting, in a form that JSON can hold."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["methods"] = list(self.methods)
+        values["methods"], values["beside"] = list(self.methods), list(self.beside)
         values["data"], values["pretraining"] = dict(self.data), dict(self.pretraining)
         values["elsewhere"] = [dict(change) for change in self.elsewhere]
         values["unlearning"] = {name: dict(self.unlearning[name]) for name in self.methods}
         return values
 
 
-COMPOUND = ("methods", "unlearning", "data", "pretraining", "elsewhere")
+COMPOUND = ("methods", "unlearning", "data", "pretraining", "elsewhere", "beside")
 
 # What may differ elsewhere.
 ELSEWHERE = ("model", "width", "forget_class", "seed", "epochs", "lr", "precision")
