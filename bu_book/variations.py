@@ -58,6 +58,7 @@ class Variation:
     seed: int
     epochs: int
     lr: float
+    precision: str
     changed: tuple[str, ...]
     original: Evaluation
     keeps_statistics: bool
@@ -189,7 +190,7 @@ def _in_short(
             label = f"{title(name)} of {which} after re-estimation"
             after = gathering.ask(label, evaluation, there, name, images)
         measured[name] = BeforeAndAfter(before, after)
-    trained = config.seed, config.epochs, config.lr
+    trained = config.seed, config.epochs, config.lr, there.precision
     return Variation(model, forget_class, *trained, tuple(change), original, drifts, alone, measured)
 
 

@@ -33,7 +33,7 @@ from bu_core.unlearning import METHODS
 from ..claims import Check, above, at_most, claim, mean_at_most, needs
 from ..gaps import Gaps, Gathering
 from ..paper import RELEASED_LOG
-from ..style import INK, as_table, number, set_title, title, with_ends, with_half
+from ..style import as_table, number, set_title, title, with_ends, with_half
 from ..variations import (
     BOUNDARY_METHODS,
     STATISTICS_ALONE,
@@ -211,9 +211,21 @@ class Components:
     methods: dict[str, dict[str, Component]]
     gaps: Gaps
 
+    @property
+    def whole(self) -> dict[str, dict[str, Component]]:
+        """The methods of which every component is there."""
+        return {name: taken for name, taken in self.methods.items() if set(taken) == set(COMPONENT_TITLES)}
+
     def cost(self, method: str, component: str, part: str = "remain_train") -> float:
         """How many points of accuracy a component costs on a set, against the original."""
         return self.original.accuracy[part] - self.methods[method][component].evaluation.accuracy[part]
+
+    def offset_share(self, method: str) -> float | None:
+        """How much of the weights' forgetting their shift alone brings about, in percent: see `share_explained`."""
+        taken = self.methods[method]
+        return share_explained(
+            self.original.accuracy["forget_train"], taken["shift"].recognised, taken["weights"].recognised
+        )
 
 
 def components(experiment: Experiment) -> Components:
@@ -517,8 +529,8 @@ def forgetting_curves(made: Curves, when: When = "before") -> Figure | None:
     if not methods:
         return None
     rates = sorted({curve.lr for curve in made.curves})
-    # From blue to red, so that a larger rate looks warmer, and every shade stands out from light and dark ground.
-    shades = dict(zip(rates, sns.blend_palette(["#3b7dd8", "#d6453d"], len(rates)), strict=True))
+    # From blue to orange, so that a larger rate looks warmer, and every shade stands out from light and dark ground.
+    shades = dict(zip(rates, sns.blend_palette(["#2f8fe0", "#a259d9", "#e5622e"], len(rates)), strict=True))
     marks = dict(zip(rates, itertools.cycle("os^Dv")))  # noqa: B905 (a cycle has no length)
     figure, panels = plt.subplots(
         2, len(methods), figsize=(8, 5.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
@@ -541,9 +553,7 @@ def forgetting_curves(made: Curves, when: When = "before") -> Figure | None:
     for axes, method in zip(panels[0], methods, strict=True):
         axes.set_title(title(method), fontsize=10)
     figure.supxlabel("points lost on $D_{rt}$, logarithmic beyond 5", fontsize=11)
-    handles = [
-        Line2D([], [], color=shades[rate], marker=marks[rate], label=f"{rate:g}", markeredgecolor=INK) for rate in rates
-    ]
+    handles = [Line2D([], [], color=shades[rate], marker=marks[rate], label=f"{rate:g}") for rate in rates]
     figure.legend(
         handles=handles, title="learning rate", loc="outside upper center", ncols=len(rates), fontsize=9, frameon=False
     )
