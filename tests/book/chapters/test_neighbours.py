@@ -1,21 +1,34 @@
 """The search for neighbours, on linear models whose margins are known."""
 
-import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bu_book.chapters.neighbours import EPSILONS, first_met, grid, search, summary
-from bu_book.measurements import Measurements
+from bu_book.chapters import neighbours
+from bu_book.chapters.neighbours import (
+    EPSILON_GRID,
+    Neighbours,
+    NeighbourSearch,
+    SearchResult,
+    checks,
+    compared,
+    first_met,
+    grid,
+    measure,
+    searched,
+)
 from bu_core.data import LabelledImages
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import metrics
 from bu_core.models import Classifier
+from bu_core.results import pack, unpack
 from tests.helpers import small_experiment
 
-WALKS = {"fgsm": (1, 1.0), "pgd": (5, 0.3)}
+WALKS = {"fgsm": [1, 1.0], "pgd": [5, 0.3]}
 
 
 def linear(weight: Tensor, bias: Tensor) -> Classifier:
@@ -33,11 +46,11 @@ def grey(*levels: int) -> LabelledImages:
     return LabelledImages(images, torch.zeros(len(levels), dtype=torch.int64))
 
 
-def found(model: Classifier, data: LabelledImages) -> dict[str, Tensor]:
-    return search(model, data, "fp32", WALKS, EPSILONS)[0]
+def found(model: Classifier, data: LabelledImages) -> dict[str, SearchResult]:
+    return searched(model, data, "fp32", WALKS, EPSILON_GRID)[0]
 
 
-def test_an_image_crosses_where_the_reach_exceeds_its_margin():
+def test_an_image_crosses_where_the_step_exceeds_its_margin():
     """Two classes whose logits differ by |4 (x - 1/2)| + b: a step of epsilon changes the difference by 4 epsilon."""
     weight = torch.tensor([[0.5] * 4, [-0.5] * 4])
     data = grey(*range(100, 156, 5))
@@ -47,22 +60,22 @@ def test_an_image_crosses_where_the_reach_exceeds_its_margin():
     assert (needed > 0).all()
     named = found(model, data)
     for name in WALKS:
-        for epsilon, row in zip(EPSILONS, named[f"{name}.named"], strict=True):
+        for epsilon, row in zip(EPSILON_GRID, named[name].named, strict=True):
             assert torch.equal(row == 1, needed < epsilon), (name, epsilon)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_crossing_rate_is_0_at_reach_0_and_never_falls_on_a_linear_model_of_two_classes(seed: int):
+def test_the_crossing_rate_is_0_at_epsilon_0_and_never_falls_on_a_linear_model_of_two_classes(seed: int):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(2, 4, generator=generator)
     images = torch.randint(0, 256, (60, 1, 2, 2), dtype=torch.uint8, generator=generator)
     model = linear(weight, torch.zeros(2))
     with torch.no_grad():
         labels = model(images / 255).argmax(1)
-    result = summary(found(model, LabelledImages(images, labels)), labels, 2)
-    assert result["images"] == 60
+    result = compared(found(model, LabelledImages(images, labels)), labels, 2)
+    assert result.images == 60
     for name in WALKS:
-        crossed = result[name]["crossed"]
+        crossed = result.searches[name].crossed
         assert crossed[0] == 0
         assert crossed == sorted(crossed)
         assert crossed[-1] > 50
@@ -79,7 +92,7 @@ def test_the_label_of_one_step_on_a_linear_model_is_known_in_closed_form():
     labels = logits.argmax(1)
     direction = (logits.softmax(1) @ weight.double() - weight[labels]).sign()
     named = found(model, LabelledImages(images, labels))
-    for epsilon, row in zip(EPSILONS, named["fgsm.label"], strict=True):
+    for epsilon, row in zip(EPSILON_GRID, named["fgsm"].label, strict=True):
         ends = ((start + epsilon * direction).clamp(0, 1) - 0.5) @ weight.T.double() + bias
         expected = ends.scatter(1, labels[:, None], -torch.inf).argmax(1)
         assert torch.equal(row, expected), epsilon
@@ -89,12 +102,12 @@ def test_on_two_classes_several_steps_end_where_one_does():
     """The gradient keeps its sign, and five steps of 0.3 reach the edge."""
     model = linear(torch.tensor([[1.0, -1, 2, 1], [0.0, 1, -1, 0]]), torch.tensor([0.5, 0.0]))
     named = found(model, grey(100, 120, 140, 160))
-    assert torch.equal(named["fgsm.named"], named["pgd.named"])
+    assert torch.equal(named["fgsm"].named, named["pgd"].named)
 
 
-def test_a_search_is_timed_at_every_reach():
-    _, seconds = search(linear(torch.eye(4)[:2], torch.zeros(2)), grey(100), "fp32", WALKS, EPSILONS)
-    assert {name: len(runs) for name, runs in seconds.items()} == {"fgsm": len(EPSILONS), "pgd": len(EPSILONS)}
+def test_a_search_is_timed_at_every_epsilon():
+    _, seconds = searched(linear(torch.eye(4)[:2], torch.zeros(2)), grey(100), "fp32", WALKS, EPSILON_GRID)
+    assert {name: len(runs) for name, runs in seconds.items()} == {"fgsm": 10, "pgd": 10}
     assert all(run > 0 for runs in seconds.values() for run in runs)
 
 
@@ -105,42 +118,61 @@ def test_the_class_met_first_by_hand():
 
 def rows(*first: list[int]) -> Tensor:
     """Given rows, the last of them up to the end of the grid."""
-    return torch.tensor([*first, *[first[-1]] * (len(EPSILONS) - len(first))])
+    return torch.tensor([*first, *[first[-1]] * (len(EPSILON_GRID) - len(first))])
 
 
-def test_the_summary_by_hand():
+PLANTED = {
+    "fgsm": SearchResult(
+        named=rows([0, 0, 0, 1], [0, 0, 0, 1], [1, 2, 0, 1]),
+        label=rows([1, 1, 1, 1], [2, 1, 1, 1], [1, 2, 1, 1]),
+    ),
+    "pgd": SearchResult(
+        named=rows([0, 0, 0, 1], [2, 0, 0, 1], [1, 2, 0, 1]),
+        label=rows([1, 1, 1, 1], [2, 1, 1, 1], [1, 2, 2, 1]),
+    ),
+}
+
+
+def test_the_comparison_by_hand():
     """Four images of class 0, the last of which the model names wrongly."""
-    planted = {
-        "fgsm.named": rows([0, 0, 0, 1], [0, 0, 0, 1], [1, 2, 0, 1]),
-        "fgsm.label": rows([1, 1, 1, 1], [2, 1, 1, 1], [1, 2, 1, 1]),
-        "pgd.named": rows([0, 0, 0, 1], [2, 0, 0, 1], [1, 2, 0, 1]),
-        "pgd.label": rows([1, 1, 1, 1], [2, 1, 1, 1], [1, 2, 2, 1]),
-    }
-    result = summary(planted, torch.zeros(4, dtype=torch.int64), 3)
-    assert result["images"] == 3
-    assert result["fgsm"]["crossed"][:3] == pytest.approx([0, 0, 200 / 3])
-    assert result["pgd"]["crossed"][:3] == pytest.approx([0, 100 / 3, 200 / 3])
-    assert result["fgsm"]["labels"][1] == pytest.approx([0, 200 / 3, 100 / 3])
-    assert result["met"]["images"] == pytest.approx(200 / 3), "one image meets no other class"
-    assert result["met"]["labels"] == [0, 0, 100], "the first image meets 2 before 1"
-    assert result["fgsm"]["reference"][:3] == [0, 50, 50]
-    assert result["pgd"]["reference"][:3] == [0, 50, 50]
-    assert result["agreement"][:3] == pytest.approx([100, 100, 200 / 3])
+    result = compared(PLANTED, torch.zeros(4, dtype=torch.int64), 3)
+    one, several = result.searches["fgsm"], result.searches["pgd"]
+    assert result.images == 3
+    assert one.crossed[:3] == pytest.approx([0, 0, 200 / 3])
+    assert several.crossed[:3] == pytest.approx([0, 100 / 3, 200 / 3])
+    assert one.labels[1] == pytest.approx([0, 200 / 3, 100 / 3])
+    assert result.any_met == pytest.approx(200 / 3), "one image meets no other class"
+    assert result.met == [0, 0, 100], "the first image meets 2 before 1"
+    assert one.met_first[:3] == [0, 50, 50]
+    assert several.met_first[:3] == [0, 50, 50]
+    assert result.agreement[:3] == pytest.approx([100, 100, 200 / 3])
 
 
 def test_where_every_image_is_named_wrongly_there_is_nothing_to_count():
-    planted = {f"{name}.{of}": rows([1, 1]) for name in ("fgsm", "pgd") for of in ("named", "label")}
-    result = summary(planted, torch.zeros(2, dtype=torch.int64), 3)
-    assert result["images"] == 0
-    assert all(math.isnan(value) for value in result["agreement"] + result["fgsm"]["crossed"])
+    wrong = {name: SearchResult(rows([1, 1]), rows([1, 1])) for name in WALKS}
+    result = compared(wrong, torch.zeros(2, dtype=torch.int64), 3)
+    assert result.images == 0
+    assert all(math.isnan(value) for value in result.agreement + result.searches["fgsm"].crossed)
 
 
-def test_the_grid_starts_at_0_and_holds_the_two_reaches_in_question():
-    assert EPSILONS[0] == 0
-    assert list(EPSILONS) == sorted(EPSILONS)
-    assert {0.1, 0.25} <= set(EPSILONS)
-    assert grid(0.1) == list(EPSILONS)
-    assert grid(0.12) == sorted([*EPSILONS, 0.12])
+def test_the_grid_starts_at_0_and_holds_the_two_epsilons_in_question():
+    assert EPSILON_GRID[0] == 0
+    assert list(EPSILON_GRID) == sorted(EPSILON_GRID)
+    assert {0.1, 0.25} <= set(EPSILON_GRID)
+    assert grid(0.1) == list(EPSILON_GRID)
+    assert grid(0.12) == sorted([*EPSILON_GRID, 0.12])
+
+
+def test_what_a_search_found_is_kept_under_the_names_of_the_records():
+    result = NeighbourSearch(PLANTED["fgsm"], PLANTED["pgd"], {"fgsm": [1.0], "pgd": [2.0]}, {"cpu": "planted"})
+    packed = pack(result)
+    assert packed.tensors.keys() == {"fgsm.named", "fgsm.label", "pgd.named", "pgd.label"}
+    back = unpack(NeighbourSearch, packed.tensors, packed.facts)
+    assert torch.equal(back.pgd.label, PLANTED["pgd"].label)
+    assert (back.seconds, back.environment) == (result.seconds, result.environment)
+
+
+# --- a run --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -148,23 +180,62 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     return small_experiment(tmp_path_factory.mktemp("results"), epochs=4)
 
 
-def test_an_experiment_compares_the_searches_and_what_comes_of_them(experiment: Experiment):
-    result = Measurements(experiment).neighbours()
-    assert result["epsilon"] == 0.1
-    assert result["walks"] == {"fgsm": [1, 1.0], "pgd": [5, 0.3]}
-    assert len(result["agreement"]) == len(result["epsilons"]) == len(EPSILONS)
-    assert result["agreement"][0] == 100, "without reach there is nothing to disagree on"
-    assert result["seconds"].keys() == result["outcome"].keys() == {"fgsm", "pgd"}
-    metrics = experiment.metrics()["methods"]
-    assert result["outcome"]["fgsm"]["accuracy"] == metrics["boundary_shrink"]["accuracy"]
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
+@pytest.fixture(scope="module")
+def measured(experiment: Experiment) -> Neighbours:
+    return measure(experiment)
 
 
-def test_the_same_is_found_again_but_for_the_seconds(experiment: Experiment, tmp_path: Path):
-    first, again = (
-        Measurements(experiment).neighbours(),
-        Measurements(small_experiment(tmp_path, epochs=4)).neighbours(),
+def test_an_experiment_compares_the_searches_and_what_comes_of_them(experiment: Experiment, measured: Neighbours):
+    assert measured.epsilon == measured.epsilons[measured.own] == 0.1
+    assert measured.steps == {"fgsm": 1, "pgd": 5}
+    assert measured.images == 50
+    assert len(measured.comparison.agreement) == len(measured.epsilons) == len(EPSILON_GRID)
+    assert measured.comparison.agreement[0] == 100, "without a step there is nothing to disagree on"
+    assert measured.seconds.keys() == measured.outcomes.keys() == {"fgsm", "pgd"}
+    outcome = measured.outcomes["fgsm"]
+    assert outcome is not None
+    assert outcome.accuracy == metrics(experiment).methods["boundary_shrink"].accuracy
+
+
+def test_the_same_is_found_again_but_for_the_seconds(measured: Neighbours, tmp_path: Path):
+    again = measure(small_experiment(tmp_path, epochs=4))
+    assert replace(again, seconds=measured.seconds) == measured
+
+
+def test_the_epsilon_of_a_run_is_on_its_grid(tmp_path: Path):
+    found = measure(small_experiment(tmp_path, unlearning={"boundary_shrink": {"epochs": 1, "epsilon": 0.12}}))
+    assert found.epsilons[found.own] == 0.12
+    assert len(found.epsilons) == len(EPSILON_GRID) + 1
+
+
+def test_a_boundary_shrink_that_diverged_has_no_outcome(tmp_path: Path):
+    unlearning = {"boundary_shrink": {"epochs": 2, "lr": 1e30}}
+    found = measure(small_experiment(tmp_path, methods=("retrain", "boundary_shrink"), unlearning=unlearning))
+    assert found.outcomes == {"fgsm": None, "pgd": None}
+    table = neighbours.search_table(found).data
+    assert set(table.iloc[:, 2:].to_numpy().ravel()) == {"–"}
+
+
+def test_one_step_is_enough_where_it_crosses_agrees_and_is_faster(measured: Neighbours):
+    fine = [100.0] * len(measured.epsilons)
+    searches = {name: replace(found, crossed=fine) for name, found in measured.comparison.searches.items()}
+    enough = replace(
+        measured,
+        comparison=replace(measured.comparison, searches=searches, agreement=fine),
+        seconds={"fgsm": 1.0, "pgd": 4.0},
     )
-    assert {name: value for name, value in again.items() if name != "seconds"} == {
-        name: value for name, value in first.items() if name != "seconds"
-    }
+    assert [check.holds for check in checks(enough)] == [True, True, True]
+    assert checks(enough)[2].measured == "4.00 times as fast"
+    at_own = [89.0 if at == measured.own else 100.0 for at in range(len(fine))]
+    others = replace(enough, comparison=replace(enough.comparison, agreement=at_own), seconds={"fgsm": 4.0, "pgd": 1.0})
+    assert [check.holds for check in checks(others)] == [True, False, False]
+
+
+def test_the_figures_show_every_epsilon_and_every_class(measured: Neighbours):
+    dear = replace(measured, classes=["a $ and a $", *measured.classes[1:]])
+    panels = neighbours.labels_found(dear).axes[:2]
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == [f"{each:g}" for each in dear.epsilons]
+    assert panels[1].get_xticklabels()[0].get_text() == r"a \$ and a \$"
+    left, right = neighbours.crossing(measured).axes
+    assert [line.get_label() for line in left.get_lines()[:2]] == ["one step (FGSM)", "several steps (PGD)"]
+    assert list(right.get_lines()[2].get_ydata()) == measured.comparison.agreement
