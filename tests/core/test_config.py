@@ -8,7 +8,6 @@ import os
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -340,23 +339,3 @@ def test_whatever_a_field_is_given_makes_a_config_or_one_line(field: str):
         except SettingError as error:
             assert str(error).isprintable()
             assert len(str(error)) < 1500
-
-
-# --- notebooks ----------------------------------------------------------------------------------------------------
-
-
-def kernel(monkeypatch: pytest.MonkeyPatch, injected: str, **variables: Any) -> None:
-    """Stand in for a running kernel whose cells assigned `variables`, some of them in papermill's cell."""
-    namespace = {"In": ["", "import os", injected], "os": object(), **variables}
-    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(user_ns=namespace))
-
-
-def test_a_notebook_runs_with_its_own_variables(monkeypatch: pytest.MonkeyPatch):
-    kernel(monkeypatch, "# Parameters\nforget_class = 3\n", dataset="digits", forget_class=3, lr=0.05, other=1)
-    config = Config.from_notebook()
-    assert (config.dataset, config.forget_class, config.lr) == ("digits", 3, 0.05)
-
-
-def test_a_parameter_that_no_notebook_has_is_refused(monkeypatch: pytest.MonkeyPatch):
-    kernel(monkeypatch, "# Parameters\nforgetclass = 3\n", dataset="digits", forgetclass=3)
-    assert "did you mean 'forget_class'?" in refusal(Config.from_notebook)

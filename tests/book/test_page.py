@@ -1,0 +1,165 @@
+"""What reaches a page: the parameters of its notebook, its runs in tabs and columns, and what a record lacks."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.figure import Figure
+
+from bu_book import page
+from bu_book.style import INK, PAPER, as_svg, in_figure, in_html, in_markdown
+from bu_core.checks import SettingError
+from bu_core.config import Config
+from bu_core.experiment.metrics import Metrics, metrics
+from bu_core.experiment.record import NotRecorded
+from tests.helpers import refusal
+
+# --- a notebook's parameters ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cells(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Stand in for a running kernel: runs some cells, then is in the middle of the last."""
+
+    def run(*sources: str) -> None:
+        shell = InteractiveShell()
+        for source in sources:
+            shell.run_cell(source, store_history=True)
+        shell.user_ns["In"].append("page = Page.open()")
+        monkeypatch.setattr(page, "get_ipython", lambda: shell)
+
+    return run
+
+
+def test_what_earlier_cells_assign_to_a_parameter_is_the_config(cells: Callable[..., None]):
+    cells("dataset = 'digits'\nlr = 0.05\nother = 1", "# Parameters\nforget_class = 3\nlr = 0.2\n")
+    config = page.notebook_config()
+    assert (config.dataset, config.forget_class, config.lr) == ("digits", 3, 0.2)
+    assert config == Config(dataset="digits", forget_class=3, lr=0.2), "all else stands in the config, once"
+
+
+def test_a_name_that_is_imported_is_no_parameter(cells: Callable[..., None]):
+    cells("forget_class = 2", "from bu_book.style import title\nfrom bu_core import data, models as model")
+    assert page.notebook_config() == Config(forget_class=2)
+
+
+def test_a_parameter_that_papermill_injects_and_nobody_has_is_refused(cells: Callable[..., None]):
+    cells("dataset = 'digits'", "# Parameters\nforgetclass = 3\n")
+    assert "did you mean 'forget_class'?" in refusal(page.notebook_config)
+
+
+def test_a_refused_setting_ends_a_notebook_with_its_one_line(capsys: pytest.CaptureFixture[str]):
+    shell = InteractiveShell()
+    shell.run_cell("from bu_core.config import Config\nConfig(lr=0)")
+    shown = capsys.readouterr().out.strip().splitlines()
+    assert shown == ["SettingError: lr=0.0: must be above 0"]
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+SMALL: dict[str, Any] = {"methods": ["retrain"], "shadow_models": 0, "elsewhere": []}
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a page shows as HTML."""
+    found: list[str] = []
+    monkeypatch.setattr(page, "_show", found.append)
+    return found
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> page.Page:
+    """A page of one run with another beside it, of another width, whose title is markup."""
+    profile = tmp_path / "wide.yml"
+    profile.write_text(
+        "{dataset: digits, width: 0.2, epochs: 1, methods: [retrain], title: '<b>wide</b>', precision: fp32, "
+        "results_dir: results/wide}"
+    )
+    own = Config.from_profile(
+        "smoke", **SMALL, epochs=1, beside=[str(profile)], title="narrow", results_dir=str(tmp_path / "out" / "narrow")
+    )
+    return page.Page(own)
+
+
+def test_a_run_beside_keeps_its_results_beside_the_pages_own(two_runs: page.Page, tmp_path: Path):
+    assert list(two_runs.runs) == ["narrow", "<b>wide</b>"]
+    assert two_runs.own.config.width == 0.1
+    assert two_runs.runs["<b>wide</b>"].folder == tmp_path / "out" / "wide"
+
+
+def test_figures_stand_in_tabs_and_numbers_in_columns(two_runs: page.Page, shown: list[str]):
+    def draw(found: Metrics) -> Figure:
+        figure, axes = plt.subplots()
+        axes.plot([0, 1], color=INK)
+        return figure
+
+    found = two_runs.metrics()
+    two_runs.figure(draw, found, caption="What D_f is.", alt="A line")
+    assert shown[-1].count('class="sd-tab-label"') == shown[-1].count("<svg ") == 2
+    assert "&lt;b&gt;wide&lt;/b&gt;" in shown[-1] and "<b>wide</b>" not in shown[-1]
+    assert "What <i>D</i><sub>f</sub> is." in shown[-1]
+    two_runs.compare(lambda run: {"images": str(run.dataset.sizes["forget_train"])}, found)
+    assert shown[-1].count(">127<") == 2
+
+
+def test_what_a_record_lacks_is_said_in_its_place(two_runs: page.Page, shown: list[str]):
+    def lacking(experiment: Any) -> Metrics:
+        if experiment is two_runs.own:
+            return metrics(experiment)
+        raise NotRecorded("attention of retrain: not recorded in wide")
+
+    found = two_runs.measure(lacking)
+    two_runs.figure(lambda run: plt.figure(), found, caption="Nothing.", alt="Nothing")
+    assert "Not recorded: attention of retrain: not recorded in wide" in shown[-1]
+    two_runs.compare(lambda run: {"a": "1"}, found)
+    assert "narrow" in shown[-1] and "wide" not in shown[-1]
+
+
+def test_where_the_pages_own_run_is_not_recorded_words_say_so(two_runs: page.Page, monkeypatch: pytest.MonkeyPatch):
+    said: list[Any] = []
+    monkeypatch.setattr(page, "display", said.append)
+
+    def lacking(experiment: Any) -> Metrics:
+        raise NotRecorded("it is not there")
+
+    two_runs.words(lambda run: "a number", two_runs.measure(lacking))
+    assert "it is not there" in said[-1].data
+
+
+def test_a_profile_beside_that_does_not_exist_is_refused(tmp_path: Path):
+    config = Config.from_profile("smoke", **SMALL, beside=["smokee"], results_dir=str(tmp_path))
+    with pytest.raises(SettingError, match="smoke"):
+        page.Page(config)
+
+
+# --- text from outside ----------------------------------------------------------------------------------------------
+
+HOSTILE = ("<svg onload=alert(1)>", r"Ann$\frac$", "a|b`c`", "[x](y)", "{raw} html", "*b* _i_ # h")
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_from_outside_is_no_markup(name: str):
+    from html import unescape
+
+    from markdown_it import MarkdownIt
+
+    assert "<" not in in_html(name) and unescape(in_html(name)) == name
+    rendered = MarkdownIt("commonmark").enable("table").render(in_markdown(name))
+    assert rendered == f"<p>{in_html(name).replace('&#x27;', chr(39))}</p>\n"
+    figure, axes = plt.subplots()
+    axes.set_title(in_figure(name))
+    drawing = as_svg(figure, name)  # which would raise for a formula that is none
+    assert "onload=" not in drawing.replace("&lt;svg onload=alert(1)&gt;", "")
+
+
+def test_a_drawing_takes_the_colours_of_the_page():
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], "o-", color=INK, markerfacecolor=PAPER)
+    drawing = as_svg(figure, "a line with hollow marks")
+    assert INK not in drawing and PAPER not in drawing
+    assert "currentColor" in drawing and "var(--pst-color-background" in drawing
+    assert 'aria-label="a line with hollow marks"' in drawing
