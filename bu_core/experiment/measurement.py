@@ -97,6 +97,8 @@ def measurement(
 
     def register(compute: Callable[..., Result]) -> Measurement[Result]:
         made = Measurement(compute, of, constants, version, sampled, timed)
+        if (other := MEASUREMENTS.get(made.name, made)).__module__ != made.__module__:
+            raise ValueError(f"{made.__module__}: {other.__module__} has a measurement {made.name} already")
         MEASUREMENTS[made.name] = made
         return made
 
