@@ -59,7 +59,7 @@ class Record:
             try:
                 if which_run(Config.from_mapping(record.content["config"])) == which_run(config):
                     return record
-            except (ValueError, KeyError) as error:
+            except ValueError as error:
                 message = f"{record.folder / 'record.json'}: {error}; `git checkout -- {record.shown}` brings it back"
                 if record.folder.name == Path(config.results_dir).name:
                     raise SettingError(message) from None
@@ -81,10 +81,12 @@ class Record:
         """`record.json`. Raises ValueError where it is no such file, or another than was written."""
         try:
             content = json.loads((self.folder / "record.json").read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"cannot be read ({error})") from error
         if not isinstance(content, dict) or content.get("checksum") != checksum(content):
             raise ValueError("is damaged (its checksum differs)")
+        if not isinstance(content.get("config"), dict):
+            raise ValueError("is damaged (it names no settings)")
         return content
 
     @property
