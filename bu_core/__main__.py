@@ -10,6 +10,7 @@ from .command_line import add_overrides, overrides, run_command, said, table
 from .data import DATASETS, SPLITS
 from .experiment.experiment import Experiment
 from .experiment.metrics import write_metrics
+from .experiment.record import NotRecorded
 
 
 def profiles(arguments: argparse.Namespace) -> None:
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    return run_command(_parser(), arguments, ())
+    return run_command(_parser(), arguments, (NotRecorded,))
 
 
 if __name__ == "__main__":
