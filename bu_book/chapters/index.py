@@ -1,1 +1,129 @@
-"""Not moved here yet."""
+"""The opening page: what was found, in one figure and five answers, and which runs the book shows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from bu_core.checks import SettingError
+from bu_core.config import Config, class_index, described, profiles
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import Metrics, metrics
+from bu_core.experiment.record import NotRecorded, which_run
+
+from ..claims import CannotTest, needs
+from ..style import colour, in_markdown, title
+from ..variations import Variations, variations
+from . import audit, ledger, timing, what_forgets
+from .timing import Costs
+from .what_forgets import Components
+
+Result = TypeVar("Result")
+
+COMPARED = ("boundary_shrink", "boundary_expanding", "retrain")  # the paper's methods, and what they are to be like
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All that the page tells of a run.
+
+    `recovered`: by model, the accuracy on D_f in percent after re-estimation. `verdicts`: the numbers of the paper's
+    claims, by verdict.
+    """
+
+    metrics: Metrics
+    variations: Variations
+    costs: Costs
+    components: Components
+    recovered: dict[str, float]
+    verdicts: dict[str, list[int]]
+
+
+def measure(experiment: Experiment) -> Answers:
+    """Everything of the page at once; the page asks for one after the other, so that a record may lack some."""
+    return Answers(
+        metrics(experiment),
+        variations(experiment),
+        timing.measure(experiment),
+        components(experiment),
+        recovered(experiment),
+        ledger.measure(experiment),
+    )
+
+
+def components(experiment: Experiment) -> Components:
+    """The components of the methods, those of Boundary Shrink among them; NotRecorded where one of these is not."""
+    made = what_forgets.components(experiment)
+    there = made.methods.get("boundary_shrink", {})
+    if missing := [called for name, called in what_forgets.COMPONENT_TITLES.items() if name not in there]:
+        raise NotRecorded(f"Boundary Shrink, {', '.join(missing)}")
+    return made
+
+
+def recovered(experiment: Experiment) -> dict[str, float]:
+    """By model of COMPARED, the accuracy on D_f in percent after re-estimation; NotRecorded where one is not there."""
+    models, found = audit.measure(experiment).models, {}
+    for name in (name for name in COMPARED if name in experiment.sound):
+        if name not in models or (after := models[name].after) is None:
+            raise NotRecorded(f"{title(name)} after re-estimation")
+        found[name] = after.accuracy["forget_train"]
+    return found
+
+
+# --- what the page shows ------------------------------------------------------------------------------------------
+
+
+def forgotten_and_kept(found: Metrics) -> Figure:
+    """Accuracy on unseen images of the forgotten class (left) and of the other classes (right), by model."""
+    names = list(found.methods)
+    figure, panels = plt.subplots(1, 2, figsize=(8, 0.4 * len(names) + 1.2), sharey=True, layout="constrained")
+    called = {"forget_test": "forgotten class, unseen images", "remain_test": "other classes, unseen images"}
+    for axes, (part, panel_title) in zip(panels, called.items(), strict=True):
+        values = [found.methods[name].accuracy[part] for name in names]
+        bars = axes.barh([title(name) for name in names], values, color=[colour(name) for name in names])
+        axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=9)
+        axes.set(title=panel_title, xlabel="accuracy, %", xlim=(0, 120), xticks=range(0, 101, 25))
+        axes.grid(axis="y", visible=False)
+    panels[0].invert_yaxis()
+    return figure
+
+
+def answer(
+    experiment: Experiment, ask: Callable[[Experiment], Result], write: Callable[[Result], str], *methods: str
+) -> str:
+    """What `write` makes of the answer of a run, or why there is none, as Markdown.
+
+    `methods`: the models that it speaks of. `write` may raise NotRecorded or CannotTest as well.
+    """
+    try:
+        needs(experiment, *methods)
+        return write(ask(experiment))
+    except NotRecorded as reason:
+        return f"Not recorded: {in_markdown(reason)}."
+    except CannotTest as reason:
+        return f"Not measured here: {in_markdown(reason)}."
+
+
+def descriptions(runs: Mapping[str, Experiment]) -> dict[str, str]:
+    """What the profile of each of a page's runs says of itself, by the run's title; the first may be of no profile."""
+    own, *others = runs
+    said = {own: description(runs[own])}
+    said |= {name: described(profile) for name, profile in zip(others, runs[own].config.beside, strict=True)}
+    return {name: text for name, text in said.items() if text}
+
+
+def description(experiment: Experiment) -> str:
+    """What the profile says of itself whose settings a run has; "" where there is none."""
+    return next((text for name, text in profiles().items() if _is_of(experiment, name)), "")
+
+
+def _is_of(experiment: Experiment, profile: str) -> bool:
+    """Whether a run has the settings of a profile, which may name the class that the run has by its index."""
+    config, classes = Config.from_profile(profile), experiment.dataset.classes
+    try:
+        forget_class = class_index(config.forget_class, classes, config.dataset)
+    except SettingError:
+        return False
+    return which_run(config) | {"forget_class": forget_class} == which_run(experiment.config)
