@@ -56,18 +56,16 @@ def table(found: Metrics) -> Styler:
         measured, distance = result.entropy, result.entropy.distance_to_retrain
         rows[title(name)] = {
             **{f"mean on {set_title(part)}, nats": f"{measured.mean[part]:.3f}" for part in SPLITS},
-            "Jensen-Shannon from Retrain, bits": number(distance and distance.jensen_shannon, ".3f"),
-            "Wasserstein from Retrain, nats": number(distance and distance.wasserstein, ".3f"),
+            "Jensen-Shannon from Retrain, bits": number(distance.jensen_shannon if distance else None, ".3f"),
+            "Wasserstein from Retrain, nats": number(distance.wasserstein if distance else None, ".3f"),
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 def distances(found: Metrics) -> dict[str, str]:
     """By model, how far its entropies on D_f lie from Retrain's, in nats: a column of the comparison of runs."""
-    return {
-        title(name): number(distance and distance.wasserstein, ".2f")
-        for name, distance in ((name, result.entropy.distance_to_retrain) for name, result in found.methods.items())
-    }
+    measured = {name: result.entropy.distance_to_retrain for name, result in found.methods.items()}
+    return {title(name): number(far.wasserstein if far else None, ".2f") for name, far in measured.items()}
 
 
 @claim(
