@@ -1,107 +1,83 @@
-"""Taking the forgetting apart, and the audit: on models whose statistics and weights are known."""
+"""Statistics and weights, each alone: on models whose statistics and weights are known, and on planted numbers."""
 
-import copy
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from bu_book import forgetting, forgetting_figures
-from bu_book.measurements import Measurements
+from bu_book import claims
+from bu_book.chapters import audit, what_forgets
+from bu_book.chapters.what_forgets import (
+    CODE_VARIANTS,
+    COMPONENT_TITLES,
+    COMPONENTS,
+    EPSILONS,
+    LEARNING_RATES,
+    Component,
+    Components,
+    Curve,
+    CurvePoint,
+    Curves,
+    OfOneRun,
+    RepeatedComponents,
+    Watcher,
+)
+from bu_book.claims import NOT_REPRODUCED, PARTLY, REPRODUCED
+from bu_book.gaps import Gaps
 from bu_book.paper import table_1
-from bu_core import measures
-from bu_core.audits.channel_shift import shifted
+from bu_book.variations import TAKEN_APART, Variations
 from bu_core.audits.reestimation import reestimated
 from bu_core.config import Config
-from bu_core.data import LabelledImages, pixels
 from bu_core.experiment.experiment import Experiment
-from bu_core.models import Classifier, batchnorms, build
+from bu_core.experiment.metrics import metrics
+from bu_core.experiment.record import NotRecorded
+from bu_core.models import Classifier, build
 from bu_core.training import fit, predict
 from bu_core.unlearning import METHODS, UnlearningTask
-from tests.helpers import TOY_RECIPE, refusal, same_state, small_experiment
+from tests.book import planted
+from tests.book.notebooks import templates
+from tests.book.planted import evaluation
+from tests.helpers import TOY_RECIPE, same_state, small_experiment
+
+CHANGES: list[dict[str, Any]] = [{"model": "allcnn_groupnorm"}, {"forget_class": 7}, {"seed": 1}]
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return small_experiment(tmp_path_factory.mktemp("results"), elsewhere=CHANGES)
 
 
 def statistics(model: Classifier) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [(m.running_mean, m.running_var) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
 
 
-def weights(model: Classifier) -> dict[str, torch.Tensor]:
-    return dict(model.named_parameters())
+# --- the methods ----------------------------------------------------------------------------------------------------
 
 
-def accuracy(model: Classifier, data: LabelledImages) -> float:
-    return (predict(model, data.images, "fp32").argmax(1) == data.labels).float().mean().item()
-
-
-# --- the audit ------------------------------------------------------------------------------------------------------
-
-
-def test_reestimated_statistics_are_those_of_the_images(task: UnlearningTask):
-    images = task.split.remain_train.images
-    found = reestimated(task.original, images, "fp32", batch_size=10_000)
-    convolution, norm, _ = task.original.body[0]
-    with torch.no_grad():
-        seen = convolution((pixels(images) - 0.5) / 0.5)
-    torch.testing.assert_close(found.body[0][1].running_mean, seen.mean((0, 2, 3)))
-    torch.testing.assert_close(found.body[0][1].running_var, seen.var((0, 2, 3)))
-    assert not torch.equal(norm.running_mean, found.body[0][1].running_mean), "the model that was given is left alone"
-
-
-def test_every_batch_counts_alike(task: UnlearningTask):
-    images = task.split.remain_train.images[:40]
-    found = reestimated(task.original, images, "fp32", batch_size=10)
-    parts = [reestimated(task.original, part, "fp32") for part in images.split(10)]
-    means = torch.stack([statistics(part)[0][0] for part in parts])
-    torch.testing.assert_close(statistics(found)[0][0], means.mean(0))
-
-
-def test_reestimation_touches_no_weight_and_nothing_of_the_old_statistics_stays(task: UnlearningTask):
-    spoilt = reestimated(task.original, torch.zeros_like(task.split.remain_train.images[:8]), "fp32")
-    images = task.split.remain_train.images
-    one, other = (reestimated(model, images, "fp32") for model in (task.original, spoilt))
-    assert same_state(one, other)
-    assert all(torch.equal(weight, weights(one)[name]) for name, weight in weights(task.original).items())
-    assert not one.training
-    assert [m.momentum for m in one.modules() if isinstance(m, nn.BatchNorm2d)] == [0.1] * len(statistics(one))
-
-
-def test_a_model_without_running_statistics_is_unchanged(task: UnlearningTask):
-    model = build("allcnn_groupnorm", 3, 4, 0.1, seed=0)
-    assert same_state(model, reestimated(model, task.split.remain_train.images, "fp32"))
-
-
-def test_the_audit_finds_a_class_that_only_the_statistics_hide(task: UnlearningTask):
-    """Planted: at learning rate 0 the weights are the original's, so that what it knew must come back."""
-    settings = forgetting.PARTS["statistics"] | {"epochs": 20}
-    hidden = METHODS["boundary_shrink"](task, **settings)
-    assert all(torch.equal(weight, weights(hidden)[name]) for name, weight in weights(task.original).items())
-    forget, remain = task.split.forget_train, task.split.remain_train
-    back = reestimated(hidden, remain.images, "fp32")
-    before, after = accuracy(hidden, forget), accuracy(back, forget)
-    assert before < 0.5 < 0.9 < after
-    never = METHODS["retrain"](task)
-    assert accuracy(reestimated(never, remain.images, "fp32"), forget) == 0, "Retrain is the control"
-
-
-@pytest.mark.parametrize("name", forgetting.METHODS)
+@pytest.mark.parametrize("name", TAKEN_APART)
 def test_frozen_statistics_stay_and_the_weights_move(task: UnlearningTask, name: str):
-    found = METHODS[name](task, **forgetting.PARTS["weights"] | {"lr": 0.01, "epochs": 1})
-    for one, other in zip(statistics(found), statistics(task.original), strict=True):
+    moved = METHODS[name](task, **COMPONENTS["weights"] | {"lr": 0.01, "epochs": 1})
+    for one, other in zip(statistics(moved), statistics(task.original), strict=True):
         assert torch.equal(one[0], other[0])
         assert torch.equal(one[1], other[1])
-    assert any(not torch.equal(weight, weights(found)[name]) for name, weight in weights(task.original).items())
+    weights = dict(moved.named_parameters())
+    assert any(not torch.equal(weight, weights[name]) for name, weight in task.original.named_parameters())
 
 
-# --- the curves -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", TAKEN_APART)
+def test_with_the_statistics_alone_no_weight_moves(task: UnlearningTask, name: str):
+    drifted = METHODS[name](task, **COMPONENTS["statistics"] | {"epochs": 1})
+    weights = dict(drifted.named_parameters())
+    assert all(torch.equal(weight, weights[name]) for name, weight in task.original.named_parameters())
+    assert not torch.equal(statistics(drifted)[0][0], statistics(task.original)[0][0])
 
 
-@pytest.mark.parametrize("name", forgetting.METHODS)
+@pytest.mark.parametrize("name", TAKEN_APART)
 def test_the_watcher_sees_the_model_after_each_epoch_but_the_last(task: UnlearningTask, name: str):
     """What it sees after two epochs of four is what two epochs give, pruned where a neuron was added."""
-    from dataclasses import replace
-
-    watcher = forgetting.Watcher(task.original, lambda model: {k: v.clone() for k, v in model.state_dict().items()})
+    watcher = Watcher(task.original, lambda model: {k: v.clone() for k, v in model.state_dict().items()})
     METHODS[name](replace(task, checkpoint=watcher), epochs=4, lr=0.01)
     assert len(watcher.seen) == 3
     two = METHODS[name](task, epochs=2, lr=0.01).state_dict()
@@ -111,340 +87,290 @@ def test_the_watcher_sees_the_model_after_each_epoch_but_the_last(task: Unlearni
 
 def test_a_watcher_changes_nothing_of_the_fit(task: UnlearningTask):
     watched, alone = build("allcnn", 3, 4, 0.1, seed=1), build("allcnn", 3, 4, 0.1, seed=1)
-    watcher = forgetting.Watcher(task.original, lambda model: predict(model, task.split.forget_test.images, "fp32"))
+    watcher = Watcher(task.original, lambda model: predict(model, task.split.forget_test.images, "fp32"))
     fit(watched, task.split.remain_train, TOY_RECIPE, label="x", checkpoint=watcher)
     fit(alone, task.split.remain_train, TOY_RECIPE, label="x")
     assert same_state(watched, alone)
 
 
-@pytest.mark.parametrize(
-    ("before", "part", "both", "share"), [(100, 10, 10, 100), (100, 55, 10, 50), (100, 0, 50, 200), (90, 90, 90, None)]
-)
-def test_the_share_explained(before: float, part: float, both: float, share: float | None):
-    assert forgetting.share_explained(before, part, both) == share
-
-
-def test_survivors_forget_after_the_audit_and_cost_little():
-    def point(forget: float, remain: float) -> dict:
-        return {"after": {"forget_train": forget, "remain_test": remain}, "before": {}}
-
-    curves = [
-        {"method": "a", "batchnorm": "train", "lr": 1e-3, "epsilon": None, "points": [point(99, 90), point(99, 90)]},
-        {"method": "b", "batchnorm": "frozen", "lr": 1e-2, "epsilon": 0.1,
-         "points": [point(99, 90), point(10, 85), point(10, 84.9), point(10.1, 90), point(0, 88)]},
-    ]  # fmt: skip
-    found = forgetting.survivors(curves, left=10, cost=5)
-    assert [(entry["method"], entry["epoch"]) for entry in found] == [("b", 4), ("b", 1)], "the cheapest first"
-    assert found[0]["accuracy"] == {"forget_train": 0, "remain_test": 88}
-
-
-def test_the_parts_in_words_say_what_the_search_is_worth():
-    def entry(forget: float, remain: float, explained: float | None = None) -> dict:
-        return {"accuracy": {"forget_train": forget, "remain_train": remain}, "explained": explained}
-
-    drifts = entry(10, 93, 90.0)
-    methods = {
-        "boundary_shrink": {"weights": entry(1, 98, 99.0), "both": entry(0, 97, 100.0)},
-        "random_labels": {"weights": entry(2, 60, None), "both": entry(5, 95, 100.0)},
-    }
-    for found in methods.values():
-        found |= {"statistics": drifts, "shift": entry(3, 80, 97.0)}
-        found["weights"]["audited"], found["both"]["audited"] = 88.0, 77.0
-    parts = {"original": entry(100, 99), "methods": methods}
-    shrink, random, worth = forgetting_figures.parts_in_words(parts).split("\n")
-    assert "from 100.00 % to 0.00 %" in shrink and "10.00 % (90 % of it)" in shrink and "1.00 % (99 % of it)" in shrink
-    assert "audited, it recognises 77.00 %, and where weights alone moved 88.00 %." in shrink
-    assert "2.00 % (nothing to explain)" in random
-    assert shrink.endswith("no weight moved, 3.00 % (97 % of it).")
-    assert "leave 1.00 % of $D_f$ and cost 1.00 points of $D_r$" in worth
-    assert "leave 2.00 % and cost 39.00" in worth and worth.endswith("they cost 2.00 and 4.00.")
-    del methods["random_labels"]
-    assert "search" not in forgetting_figures.parts_in_words(parts)
-
-
-def test_what_frozen_statistics_leave_is_said_of_a_methods_own_settings():
-    def point(before: float, after: float, remain: float) -> dict:
-        return {"before": {"forget_train": before, "remain_test": remain}, "after": {"forget_train": after}}
-
-    points = [point(100, 100, 80), point(30, 99, 79), point(1, 98, 77.5)]
-    curve = {"method": "boundary_shrink", "batchnorm": "frozen", "lr": 1e-5, "epsilon": 0.1, "points": points}
-    others = [curve | {"lr": 1e-4}, curve | {"batchnorm": "train"}]
-    metrics = {"config": {"unlearning": {"boundary_shrink": {"lr": 1e-5}, "boundary_expanding": {"lr": 1e-4}}}}
-    expanding = curve | {"method": "boundary_expanding", "lr": 1e-4, "epsilon": None}
-    assert forgetting_figures.frozen_in_words([*others, curve, expanding], metrics).splitlines()[2:] == [
-        "- Boundary Shrink, reach 0.1: 1.0 % of $D_f$, -2.5 points of $D_{rt}$; after the audit 98.0 % of $D_f$.",
-        "- Boundary Expanding: 1.0 % of $D_f$, -2.5 points of $D_{rt}$; after the audit 98.0 % of $D_f$.",
-    ]
-    assert forgetting_figures.frozen_in_words(others, metrics) == ""
-
-
-def test_a_shift_that_was_planted_is_found_and_nothing_else_moves(task: UnlearningTask):
-    original, images = task.original, task.split.remain_train.images[:50]
-    before, moved = copy.deepcopy(original), copy.deepcopy(original)
-    generator = torch.Generator().manual_seed(0)
-    for layer in batchnorms(moved):
-        drawn = torch.randn(layer.running_mean.shape, generator=generator)
-        layer.running_mean += drawn * layer.running_var.sqrt() / 4
-    found = shifted(original, moved, images, "fp32")
-    for name, tensor in found.state_dict().items():
-        torch.testing.assert_close(tensor, moved.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
-    assert same_state(original, before), "the original is left as it was"
-
-
-def test_a_change_that_shifts_no_channel_is_not_taken_over(task: UnlearningTask):
-    moved = copy.deepcopy(task.original)
-    nn.init.normal_(
-        moved.classifier.weight, generator=torch.Generator().manual_seed(0)
-    )  # it comes after every BatchNorm layer
-    found = shifted(task.original, moved, task.split.remain_train.images[:50], "fp32")
-    for name, tensor in found.state_dict().items():
-        torch.testing.assert_close(tensor, task.original.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
-
-
 # --- in an experiment -----------------------------------------------------------------------------------------------
 
 
-ELSEWHERE = [{"model": "allcnn_groupnorm"}, {"width": 0.2, "epochs": 3, "lr": 0.05}, {"forget_class": 7}]
-ELSEWHERE += [{"seed": 1, "precision": "bf16"}, {"seed": 1}]
-
-
-@pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
-    return small_experiment(tmp_path_factory.mktemp("results"), elsewhere=ELSEWHERE)
-
-
-def test_the_parts_are_those_of_the_method_with_other_settings(experiment: Experiment):
-    found = Measurements(experiment).parts()
-    assert set(found) == {"original", "retrain", "methods"}
-    assert set(found["methods"]) == {"boundary_shrink", "boundary_expanding"}
-    own = experiment.metrics()["methods"]
-    for name, parts in found["methods"].items():
-        assert set(parts) == {"statistics", "weights", "shift", "both"}
-        assert parts["both"]["accuracy"] == own[name]["accuracy"]
-        assert parts["both"]["attack"]["asr"] == own[name]["attack"]["asr"]
-        if parts["both"]["explained"] is not None:
-            assert parts["both"]["explained"] == 100
-    one, other = (parts["statistics"]["accuracy"] for parts in found["methods"].values())
+def test_the_components_are_those_of_the_method_with_other_settings(experiment: Experiment):
+    made, own = what_forgets.components(experiment), metrics(experiment).methods
+    assert made.retrain is not None and made.retrain.accuracy == own["retrain"].accuracy
+    assert made.original.accuracy == own["original"].accuracy
+    assert set(made.methods) == set(made.whole) == {"boundary_shrink", "boundary_expanding"}
+    for name, taken in made.methods.items():
+        assert taken["both"].evaluation.accuracy == own[name].accuracy
+        assert taken["both"].evaluation.attack.asr == own[name].attack.asr
+        assert taken["both"].explained in (100, None)
+    one, other = (taken["statistics"].evaluation.accuracy for taken in made.methods.values())
     assert one == other, "where no weight moves, the method does not matter"
 
 
-def test_the_parts_that_move_weights_are_audited_on_the_most_images(experiment: Experiment):
-    parts, forgotten = Measurements(experiment).parts()["methods"]["boundary_shrink"], experiment.split.forget_train
-    for part, batchnorm in (("weights", "frozen"), ("both", "train")):
-        model = experiment.changed("boundary_shrink", batchnorm=batchnorm).model("boundary_shrink")
-        audited = reestimated(model, experiment.split.remain_train.images, experiment.precision)
-        right = (predict(audited, forgotten.images, "fp32").argmax(1) == forgotten.labels).float().mean()
-        assert parts[part]["audited"] == pytest.approx(100 * right.item(), abs=1), "another order sums otherwise"
-    assert "audited" not in parts["statistics"] and "audited" not in parts["shift"]
+def test_where_weights_move_the_statistics_are_estimated_anew_on_the_most_images(experiment: Experiment):
+    taken = what_forgets.components(experiment).methods["boundary_shrink"]
+    forgotten = experiment.split.forget_train
+    for component, batchnorm in (("weights", "frozen"), ("both", "train")):
+        model = experiment.with_settings("boundary_shrink", batchnorm=batchnorm).model("boundary_shrink")
+        again = reestimated(model, experiment.split.remain_train.images, experiment.precision)
+        right = (predict(again, forgotten.images, "fp32").argmax(1) == forgotten.labels).float().mean()
+        after = taken[component].after_reestimation
+        assert after == pytest.approx(100 * right.item(), abs=1), "another order sums otherwise"
+    assert taken["statistics"].after_reestimation is None and taken["shift"].after_reestimation is None
 
 
-def test_the_parts_repeated_are_those_of_an_experiment_with_that_class_or_seed(experiment: Experiment):
-    own, *others = Measurements(experiment).parts_repeated()
-    assert own["parts"] == Measurements(experiment).parts()["methods"]["boundary_shrink"]
-    assert [(place["forget_class"], place["seed"]) for place in (own, *others)] == [("4", 0), ("7", 0), ("4", 1)]
-    for place, change in zip(others, ({"forget_class": 7}, {"seed": 1}), strict=True):
+def test_repeated_components_are_those_of_an_experiment_with_that_class_or_seed(experiment: Experiment):
+    own, *others = what_forgets.repeated_components(experiment).runs
+    assert own.components == what_forgets.components(experiment).methods["boundary_shrink"]
+    assert [(run.forget_class, run.seed) for run in (own, *others)] == [("4", 0), ("7", 0), ("4", 1)]
+    for run, change in zip(others, ({"forget_class": 7}, {"seed": 1}), strict=True):
         there = Experiment(Config.from_mapping(experiment.config.as_dict() | {"elsewhere": []} | change))
-        assert place["parts"] == Measurements(there).parts()["methods"]["boundary_shrink"]
-        assert place["original"]["accuracy"] == there.metrics()["methods"]["original"]["accuracy"]
-        assert Measurements(there).parts_repeated() == []
-
-
-def test_the_table_of_parts_over_places_holds_what_was_planted():
-    def place(left: float, explained: float | None) -> dict:
-        entry = {"accuracy": {"forget_train": left, "remain_test": 70 + left}, "explained": explained}
-        original = {"accuracy": {"forget_train": 100, "remain_test": 90}}
-        moved = entry | {"audited": 100 - left}
-        return {"original": original, "parts": {"statistics": entry, "weights": moved, "shift": entry, "both": moved}}
-
-    table = forgetting_figures.parts_over_table([place(10, 90), place(20, 80)]).data
-    assert list(table.index) == ["statistics alone", "weights alone", "their shift alone", "both, as released"]
-    weights = "15.00 ± 63.53", "10.00 to 20.00", "5.00 ± 63.53", "85.00 ± 63.53", "<b>85.00 ± 63.53</b>"
-    assert tuple(table.loc["weights alone"]) == weights
-    assert tuple(table.loc["their shift alone"]) == (*weights[:-1], "–")
-    table = forgetting_figures.parts_over_table([place(10, 90), place(100, None)]).data
-    assert set(table["forgetting explained, %"]) == {"–"}, "where one class has nothing to explain"
-
-
-def test_the_audit_has_every_model_and_no_more_images_than_there_are(experiment: Experiment):
-    found = Measurements(experiment).audit()
-    assert found["images"] == [100, 1000, len(experiment.split.remain_train)]
-    assert list(found["models"]) == list(experiment.names)
-    for entry in found["models"].values():
-        assert len(entry["after"]) == 3
-    assert found["models"]["original"]["before"]["accuracy"] == experiment.metrics()["methods"]["original"]["accuracy"]
+        assert run.components == what_forgets.components(there).methods["boundary_shrink"]
+        assert run.original.accuracy == metrics(there).methods["original"].accuracy
+        assert what_forgets.repeated_components(there).runs == []
 
 
 def test_a_curve_starts_at_the_original_and_ends_at_the_model(experiment: Experiment):
-    curves = Measurements(experiment).curves()
-    assert all(len(curve["points"]) == 3 for curve in curves), "the original and two epochs"
-    assert len({str(curve["points"][0]) for curve in curves}) == 1
-    asked = {(curve["method"], curve["batchnorm"], curve["lr"], curve["epsilon"]) for curve in curves}
-    assert len(asked) == len(curves), "none is drawn twice"
+    made = what_forgets.curves(experiment)
+    assert all(len(curve.points) == 3 for curve in made.curves), "the original and two epochs"
+    assert all(curve.points[0] == made.curves[0].points[0] for curve in made.curves)
+    asked = {(curve.method, curve.batchnorm, curve.lr, curve.epsilon) for curve in made.curves}
+    assert len(asked) == len(made.curves), "none is drawn twice"
     for mode in ("train", "frozen"):
-        assert {lr for method, m, lr, _ in asked if (method, m) == ("boundary_expanding", mode)} == set(
-            forgetting.LEARNING_RATES
-        )
-    reaches = {e for method, mode, _, e in asked if (method, mode) == ("boundary_shrink", "frozen")}
-    assert reaches == set(forgetting.EPSILONS)
-
-
-def test_elsewhere_begins_with_the_experiment_itself(experiment: Experiment):
-    measurements = Measurements(experiment)
-    own, parts, audit = measurements.elsewhere()[0], measurements.parts(), measurements.audit()["models"]
-    assert (own["changed"], own["title"], own["forget_class"], own["seed"]) == ([], "allcnn, width 0.1", "4", 0)
-    assert own["statistics"]["accuracy"] == parts["methods"]["boundary_shrink"]["statistics"]["accuracy"]
-    for name in ("boundary_shrink", "boundary_expanding"):
-        assert own["methods"][name] == {"before": audit[name]["before"], "after": audit[name]["after"][-1]}
-
-
-@pytest.mark.parametrize("number", range(1, 1 + len(ELSEWHERE)))
-def test_elsewhere_is_what_an_experiment_there_finds(experiment: Experiment, number: int):
-    change = experiment.config.elsewhere[number - 1]
-    found = Measurements(experiment).elsewhere()[number]
-    assert found["changed"] == list(change)
-    there = Experiment(Config.from_mapping(experiment.config.as_dict() | {"elsewhere": []} | dict(change)))
-    accuracies = {name: entry["accuracy"] for name, entry in there.metrics()["methods"].items()}
-    assert found["original"]["accuracy"] == accuracies["original"]
-    for name, entry in found["methods"].items():
-        assert entry["before"]["accuracy"] == accuracies[name]
-    if "model" in change:
-        assert found["statistics"] is None, "GroupNorm keeps none"
-        assert all(entry["before"] == entry["after"] for entry in found["methods"].values())
-    else:
-        alone = there.changed("boundary_expanding", lr=0.0).outputs("boundary_expanding")
-        assert found["statistics"]["accuracy"]["forget_train"] == measures.accuracy(alone["forget_train"])
-
-
-def test_what_is_recognised_has_a_mean_over_classes_and_one_over_seeds(experiment: Experiment):
-    own, *means_and_others = Measurements(experiment).recognised()
-    means, others = means_and_others[:2], means_and_others[2:]
-    assert [entry["model"] for entry in others] == [
-        "allcnn_groupnorm, width 0.1", "allcnn, width 0.2, 3 epochs at lr 0.05", f"{own['model']}, bf16, seed 1",
-    ]  # fmt: skip
-    assert [mean["model"] for mean in means] == [f"{own['model']}, mean of 2 {unit}" for unit in ("classes", "seeds")]
-    places = Measurements(experiment).elsewhere()
-    for mean, place in zip(means, (places[3], places[5]), strict=True):
-        assert "retrain" in own["methods"] and "retrain" not in mean["methods"]
-        of_one = place["methods"]["boundary_shrink"]["before"]["accuracy"]["forget_train"]
-        assert 2 * mean["methods"]["boundary_shrink"]["before"] == own["methods"]["boundary_shrink"]["before"] + of_one
-
-
-def test_other_runs_in_words_hold_what_was_planted():
-    def entry(forget: float, remain: float = 80) -> dict:
-        return {"accuracy": {"forget_train": forget, "forget_test": forget, "remain_test": remain}}
-
-    def place(
-        title: str, changed: list[str], statistics: float | None, shrink: float, expanding: float, test: float = 90
-    ) -> dict:
-        left = {"boundary_shrink": entry(shrink, 78), "boundary_expanding": entry(expanding, 73.5)}
-        return {
-            "title": title, "changed": changed, "forget_class": str("forget_class" in changed),
-            "seed": 8 if "seed" in changed else 7, "original": entry(100, test),
-            "statistics": None if statistics is None else entry(statistics),
-            "methods": {name: {"before": before, "after": before} for name, before in left.items()},
-        }  # fmt: skip
-
-    metrics = {
-        "dataset": {"sizes": {"remain_test": 900, "forget_test": 100}},
-        "config": {"seed": 7},
-        "environment": {"precision": "bf16"},
-    }
-    places = [
-        place("own", [], 10, 0, 5),
-        place("frozen", ["model"], None, 40, 20),
-        place("exact", ["precision"], 50, 0, 0, test=80),
-        place("own", ["forget_class"], 20, 0, 5),
-        place("longer", ["epochs"], 10, 0, 5),
-        place("longer", ["epochs", "forget_class"], 20, 5, 0),
-        place("own", ["seed"], 10, 0, 5, test=80),
-        place("own", ["seed", "forget_class"], 90, 90, 90),
-    ]
-    words = forgetting_figures.elsewhere_in_words(places, metrics).splitlines()
-    for line, said in zip(
-        words,
-        [
-            ("**own**, over 2 classes", "85.0 ± 63.5 %", "(80.0 to 90.0 %)", "+5.00 ± 0.00 points", "is settled",
-             "Audited, Shrink's models recognise 0.00 ± 0.00 % of $D_f$, Expanding's 5.00 ± 0.00 %."),
-            ("**own**, over 2 seeds", "90.0 ± 0.0 %", "+5.00 ± 0.00 points", "is settled",
-             "Audited, Shrink's models recognise 0.00 ± 0.00 % of $D_f$, Expanding's 5.00 ± 0.00 %."),
-            ("**frozen**", "Shrink leaves 40.00 %", "costs 12.00 points", "Expanding leaves 20.00 %", "16.50 points"),
-            ("**exact**", "50.0 %"),
-            ("**longer**, over 2 classes", "+0.00 ± 63.53 points", "not settled"),
-            ("91.00 % (seed 7, bf16)", "86.50 ± 57.18 % over 2 seeds, 82.00 % as *exact*"),
-        ],
-        strict=True,
-    ):  # fmt: skip
-        assert all(part in line for part in said), line
-    table = forgetting_figures.elsewhere_table(places).data
-    assert [model for model, _ in table.index] == ["own", "own", "own", "frozen", "exact", "longer", "longer"]
-    means = [model for model, forgets in table.index if forgets == "mean of 2 classes"]
-    assert means == ["own", "longer"]
-    assert table.loc[("own", "mean of 2 classes"), "statistics alone, %"] == "15.00 ± 63.53 /<br>80.00 ± 0.00"
-    assert table.loc[("own", "mean of 2 seeds"), "statistics alone, %"] == "10.00 ± 0.00 /<br>80.00 ± 0.00"
-    each = forgetting_figures.each_place_table(places).data
-    own = [("own", which) for which in ("False", "True", "False, seed 8", "True, seed 8")]
-    assert list(each.index) == [*own, ("longer", "False"), ("longer", "True")]
-    left = [10, 20, 10, 90, 10, 20]
-    assert list(each["statistics alone, %"]) == [f"{value}.00 / 80.00" for value in left]
-    assert forgetting_figures.each_place_table(places[:3]) is None
-
-
-def test_the_nearest_training_is_the_one_with_the_papers_numbers():
-    """Places that hold Table 1 itself, and one that lies 3 points beside it on training images and 1 on test images."""
-    names = ("boundary_shrink", "boundary_expanding", "random_labels")
-    published = {name: table_1("cifar10").accuracy[name] for name in ("original", *names)}
-
-    def place(changed: list[str], beside: dict[str, float]) -> dict:
-        found = {
-            name: {"accuracy": {part: value + beside.get(part, 0) for part, value in accuracy.items()}}
-            for name, accuracy in published.items()
-        }
-        return {
-            "title": "here" if not changed else "there", "changed": changed, "original": found["original"],
-            "methods": {name: {"before": found[name], "after": found[name]} for name in names},
-        }  # fmt: skip
-
-    metrics = {"config": {"epochs": 30, "lr": 0.1}, "dataset": {"name": "cifar10"}}
-    own = place([], {"remain_train": -4, "forget_train": 2, "remain_test": 1, "forget_test": -1})
-    others = [place(["epochs", "lr"], {}), place(["forget_class"], {"remain_train": 50})]
-    words = forgetting_figures.trainings_in_words([own, *others], metrics).splitlines()
-    assert len(words) == 2, "another class is no other training"
-    assert words[0].startswith("- here, 30 epochs at lr 0.1: 3.00 points") and "1.00 on test images" in words[0]
-    assert words[1].startswith("- there: 0.00 points") and "0.00 on test images" in words[1]
-    table = forgetting_figures.trainings_table([own, *others], metrics).data
-    assert list(table.columns) == ["Original", "Boundary Shrink", "Boundary Expanding", "Random Labels"]
-    rows = table.xs("<i>D</i><sub>r</sub>")
-    assert list(rows["Boundary Shrink"]) == ["99.24", "95.24", "99.24"]
-    assert forgetting_figures.trainings_table([own, others[1]], metrics) is None
-    assert forgetting_figures.trainings_in_words([own, others[1]], metrics) == ""
-    assert forgetting_figures.other_trainings_in_words([own, others[1]]) == ""
-    said = forgetting_figures.other_trainings_in_words([own, *others])
-    assert "(*there*): Boundary Shrink 5.9 % and -1.7 points" in said
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ("allcnn_groupnorm", "elsewhere='allcnn_groupnorm': must be a list of mappings"),
-        ([{}], "elsewhere={}: must be a mapping with some of model, width, forget_class, seed, epochs"),
-        ([{"momentum": 0}], "elsewhere='momentum': allowed: model, width, forget_class, seed, epochs, lr, precision"),
-        ([{"precision": "auto"}], "elsewhere: precision='auto': allowed: fp32, bf16"),
-        ([{"model": "allcn"}], "elsewhere: model='allcn': did you mean 'allcnn'?"),
-        ([{"forget_class": 10}], "elsewhere: forget_class=10: digits has classes 0 to 9"),
-        ([{"model": "resnet18"}], "elsewhere: width=0.1: resnet18 has one width"),
-    ],
-)
-def test_an_elsewhere_that_cannot_be_is_refused(tmp_path: Path, wrong: object, message: str):
-    assert refusal(small_experiment, tmp_path, elsewhere=wrong).startswith(message)
+        rates = {lr for method, batchnorm, lr, _ in asked if (method, batchnorm) == ("boundary_expanding", mode)}
+        assert rates == set(LEARNING_RATES)
+    epsilons = {each for method, mode, _, each in asked if (method, mode) == ("boundary_shrink", "frozen")}
+    assert epsilons == set(EPSILONS)
+    assert made.usual_epsilon == {"boundary_shrink": 0.1, "boundary_expanding": None}
 
 
 def test_variants_differ_from_the_text_by_their_settings_alone(experiment: Experiment):
-    found = Measurements(experiment).variants()
-    own = experiment.metrics()["methods"]
-    assert set(found) == {"boundary_shrink", "boundary_expanding"}
-    for name, variants in found.items():
-        assert list(variants) == list(forgetting.VARIANTS[name])
-        assert variants["as the text has it"]["accuracy"] == own[name]["accuracy"]
-        assert variants["as the text has it"]["seconds"] == own[name]["seconds"]["median"]
-    slow = forgetting.varied({"lr": 0.01, "epochs": 3}, {"lr": 0.1, "search": "pgd"})
+    made, own = what_forgets.code_variants(experiment), metrics(experiment).methods
+    assert set(made.methods) == {"boundary_shrink", "boundary_expanding"}
+    for name, variants in made.methods.items():
+        assert list(variants) == list(CODE_VARIANTS[name])
+        assert variants["as the text has it"].accuracy == own[name].accuracy
+        assert variants["as the text has it"].seconds == own[name].seconds.median
+    slow = what_forgets.varied({"lr": 0.01, "epochs": 3}, {"lr": 0.1, "search": "pgd"})
     assert slow == {"lr": pytest.approx(0.001), "epochs": 3, "search": "pgd"}
+
+
+def test_a_curve_that_diverges_has_no_number(experiment: Experiment):
+    """At a rate of 1e30 the weights are no numbers after an epoch, and an accuracy of them would mean nothing."""
+    wild = experiment.with_settings("boundary_shrink", lr=1e30, batchnorm="frozen")
+    points = what_forgets.forgetting_curve(wild, "boundary_shrink").points
+    assert all(value == value for value in points[0].before.values())
+    assert all(value != value for value in points[-1].before.values())
+    curve = Curve("boundary_shrink", "frozen", 1e30, 0.1, points)
+    assert [point.epoch for point in audit.survivors(Curves([curve], {}, Gaps()), 100, 100)] == [0]
+
+
+def test_a_component_that_diverges_is_named_and_left_out(experiment: Experiment):
+    wild = experiment.with_settings("boundary_shrink", lr=1e30)
+    made = what_forgets.components(wild)
+    assert set(made.methods["boundary_shrink"]) == {"statistics"}
+    assert made.gaps.diverged == ["Boundary Shrink, weights alone", "Boundary Shrink, both, as in the released code"]
+    assert "Diverged: Boundary Shrink, weights alone;" in what_forgets.components_table(made).to_html()
+
+
+def test_what_is_not_recorded_is_named_and_the_rest_stays(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    what_forgets.measure(experiment)
+    monkeypatch.setattr(experiment.store, "refuse", NotRecorded)
+    shift = experiment.with_settings("boundary_shrink", **COMPONENTS["weights"])
+    curve = experiment.with_settings("boundary_expanding", lr=LEARNING_RATES[0], batchnorm="frozen")
+    for measured, there, model in (
+        (what_forgets.channel_shift, shift, "boundary_shrink"),
+        (what_forgets.forgetting_curve, curve, "boundary_expanding"),
+    ):
+        experiment.store.path(f"{measured.name}-{model}", measured.key(there, model)).unlink()
+    taken = what_forgets.components(experiment)
+    assert set(taken.methods["boundary_shrink"]) == {"statistics", "weights", "both"}
+    assert list(taken.whole) == ["boundary_expanding"]
+    assert taken.gaps.shown() == "Not recorded: Boundary Shrink, their shift alone."
+    assert [run.forget_class + str(run.seed) for run in what_forgets.repeated_components(experiment).runs] == [
+        "70",
+        "41",
+    ]
+    assert what_forgets.curves(experiment).gaps.not_recorded == [
+        "Boundary Expanding, statistics frozen, learning rate 1e-06"
+    ]
+    for path in experiment.store.folder.glob("forgetting_curve-*"):
+        path.unlink()
+    with pytest.raises(NotRecorded):
+        what_forgets.curves(experiment)
+
+
+def test_a_profile_without_the_two_methods_has_nothing_to_draw(experiment: Experiment):
+    bare = experiment.variation(["retrain"])
+    assert what_forgets.forgetting_curves(what_forgets.curves(bare)) is None
+    assert what_forgets.epsilon_table(what_forgets.curves(bare)) is None
+    assert what_forgets.variants_table(what_forgets.code_variants(bare)) is None
+    assert what_forgets.repeated_table(what_forgets.repeated_components(bare)) is None
+    assert what_forgets.components(bare).methods == {}
+
+
+# --- planted numbers ------------------------------------------------------------------------------------------------
+
+
+def component(forget: float, remain: float, explained: float | None, after: float | None = None) -> Component:
+    return Component(evaluation(forget, remain), explained, after)
+
+
+SHRINK = {
+    "statistics": component(10, 93, 90.0), "weights": component(1, 98, 99.0, 88.0),
+    "shift": component(3, 80, 97.0), "both": component(0, 97, 100.0, 77.0),
+}  # fmt: skip
+RANDOM = SHRINK | {"weights": component(2, 60, None, 88.0), "both": component(5, 95, 100.0, 77.0)}
+
+
+def test_the_sentences_on_components_say_what_the_search_is_worth():
+    methods = {"boundary_shrink": SHRINK, "random_labels": RANDOM}
+    made = Components(evaluation(100, 99), None, methods, Gaps())
+    shrink, random, worth = templates("what_forgets").what_each_does(made).split("\n")
+    assert "from 100.00 to 0.00 %" in shrink
+    assert "statistics alone take it to 10.00 % (90 % of what both together take)" in shrink
+    assert "weights alone to 1.00 % (99 % of what both together take)" in shrink
+    assert "with no weight moved, to 3.00 % (97 % of what both together take)" in shrink
+    assert "recognises 77.00 % of $D_f$, and the model of which only weights moved 88.00 %." in shrink
+    assert "2.00 % (nothing to explain)" in random
+    assert "to 1.00 % at a cost of 1.00 points on $D_r$" in worth
+    assert "to 2.00 % at a cost of 39.00 points on $D_r$" in worth and worth.endswith("cost 2.00 and 4.00 points.")
+    alone = Components(evaluation(100, 99), None, {"boundary_shrink": SHRINK}, Gaps())
+    assert "search" not in templates("what_forgets").what_each_does(alone)
+
+
+def test_the_sentences_on_the_offset_follow_the_numbers():
+    """Of Boundary Shrink the offset takes 97 of the 99 points that the weights take, of the other 30 of 60."""
+    partly = SHRINK | {"weights": component(40, 98, 60.0, 60.0), "shift": component(70, 98, 30.0)}
+    methods = {"boundary_shrink": SHRINK | {"weights": component(1, 98, 99.0, 95.0)}, "boundary_expanding": partly}
+    made = Components(evaluation(100, 99), None, methods, Gaps())
+    assert made.offset_share("boundary_shrink") == pytest.approx(100 * 97 / 99)
+    mostly, other = templates("what_forgets").how_the_weights_act(made).split("\n")
+    assert "the weights act mostly through a constant offset" in mostly and "98 % of what they take" in mostly
+    assert "re-estimation removes their effect: the accuracy on $D_f$ is then 95.00 %" in mostly
+    assert "the weights act only partly through" in other and "50 % of what they take" in other
+    assert "re-estimation does not remove their effect: the accuracy on $D_f$ is then 60.00 %" in other
+
+
+def test_the_table_of_repeated_components_holds_what_was_planted():
+    def run(forget: float, explained: float | None, number: int) -> OfOneRun:
+        moved = component(forget, 70 + forget, explained, 100 - forget)
+        still = replace(moved, after_reestimation=None)
+        taken = {"statistics": still, "weights": moved, "shift": still, "both": moved}
+        return OfOneRun(str(number), 0, evaluation(100, 90), taken)
+
+    table = what_forgets.repeated_table(RepeatedComponents([run(10, 90, 1), run(20, 80, 2)], Gaps()))
+    assert table is not None
+    rows = table.data.loc["2 classes"]
+    assert list(rows.index) == list(COMPONENT_TITLES.values())
+    assert rows.index[-1] == "both, as in the released code"
+    weights = ["15.00 ± 63.53", "10.00 to 20.00", "5.00 ± 63.53", "85.00 ± 63.53", "<b>85.00 ± 63.53</b>"]
+    assert [cell.replace("&nbsp;", " ") for cell in rows.loc["weights alone"]] == weights
+    shift = [cell.replace("&nbsp;", " ") for cell in rows.loc["their shift alone"]]
+    assert shift == [*weights[:-1], "<b>–</b>"]
+    table = what_forgets.repeated_table(RepeatedComponents([run(10, 90, 1), run(100, None, 2)], Gaps()))
+    assert table is not None
+    assert set(table.data["forgetting explained, %"]) == {"–"}, "where one class has nothing to explain"
+    assert what_forgets.repeated_table(RepeatedComponents([run(10, 90, 1)], Gaps())) is None
+
+
+def test_what_frozen_statistics_lead_to_is_said_of_a_methods_own_settings():
+    def point(before: float, after: float, remain: float) -> CurvePoint:
+        return CurvePoint({"forget_train": before, "remain_test": remain}, {"forget_train": after})
+
+    points = [point(100, 100, 80), point(30, 99, 79), point(1, 98, 77.5)]
+    curve = Curve("boundary_shrink", "frozen", 1e-5, 0.1, points)
+    others = [replace(curve, lr=1e-4), replace(curve, batchnorm="train")]
+    own = {"boundary_shrink": 1e-5, "boundary_expanding": 1e-4}
+    expanding = Curve("boundary_expanding", "frozen", 1e-4, None, points)
+    write = templates("audit").with_frozen_statistics
+    assert write(Curves([*others, curve, expanding], own, Gaps())).splitlines()[2:] == [
+        r"- Boundary Shrink, step size $\epsilon$ = 0.1: 1.0 % of $D_f$, -2.5 points on $D_{rt}$; after re-estimation "
+        "98.0 % of $D_f$.",
+        "- Boundary Expanding: 1.0 % of $D_f$, -2.5 points on $D_{rt}$; after re-estimation 98.0 % of $D_f$.",
+    ]
+    assert write(Curves(others, own, Gaps())) == ""
+
+
+# --- claims 1 and 2 -------------------------------------------------------------------------------------------------
+
+PAPER = {name: dict(table_1("cifar10").accuracy[name]) for name in ("original", *TAKEN_APART)}
+
+
+def verdicts(runs: Variations, forget: float = 5.94, lost: float = 0.73) -> list[claims.Judgement]:
+    """The verdicts on the paper's own accuracies, but for Boundary Shrink's on D_f and what it costs on D_r."""
+    recognised = {name: PAPER[name]["forget_train"] for name in TAKEN_APART}
+    return [
+        claims.verdict(what_forgets.shrink_forgets, what_forgets.shrink_checks(forget, lost, runs)),
+        claims.verdict(what_forgets.expanding_between, what_forgets.expanding_checks(recognised, runs)),
+    ]
+
+
+def with_accuracy(shrink: float, expanding: float, **given: Any) -> Any:
+    """A run in which these are the accuracies on D_f; the rest is the paper's."""
+    forget = {"boundary_shrink": shrink, "boundary_expanding": expanding}
+    made = {name: evaluation(0, **PAPER[name] | {"forget_train": value}) for name, value in forget.items()}
+    return planted.variation(made, original=evaluation(0, **PAPER["original"]), **given)
+
+
+@pytest.mark.parametrize("dataset", ["cifar10", "faces"])
+def test_the_papers_own_numbers_reproduce_its_claims(dataset: str):
+    accuracy = table_1(dataset).accuracy
+    runs = planted.variations(with_accuracy(5, 8))
+    lost = accuracy["original"]["remain_train"] - accuracy["boundary_shrink"]["remain_train"]
+    recognised = {name: accuracy[name]["forget_train"] for name in TAKEN_APART}
+    first = what_forgets.shrink_checks(recognised["boundary_shrink"], lost, runs)
+    second = what_forgets.expanding_checks(recognised, runs)
+    assert [check.holds for check in (*first, *second)] == [True] * 4
+
+
+@pytest.mark.parametrize(
+    ("forget", "lost", "verdict"), [(80, 60, NOT_REPRODUCED), (5.94, 60, PARTLY), (5.94, 2, REPRODUCED)]
+)
+def test_numbers_that_contradict_a_claim_do_not_reproduce_it(forget: float, lost: float, verdict: str):
+    assert verdicts(planted.variations(with_accuracy(5, 8)), forget, lost)[0].verdict == verdict
+
+
+@pytest.mark.parametrize(("differs", "unit"), [("forget_class", "classes"), ("seed", "seeds")])
+@pytest.mark.parametrize(
+    ("shrink", "expanding", "expected", "measured"),
+    [
+        ((5, 7, 9), (8, 11, 12), [REPRODUCED, REPRODUCED], "+3.33 ± 1.43 points"),
+        ((5, 7, 9), (4, 8, 10), [REPRODUCED, PARTLY], "+0.33 ± 2.87 points"),
+        ((11, 13, 9), (12, 14, 10), [PARTLY, REPRODUCED], "+1.00 ± 0.00 points"),
+    ],
+)
+def test_the_claims_are_judged_on_all_classes_and_on_all_seeds(
+    shrink: tuple[float, ...], expanding: tuple[float, ...], expected: list[str], measured: str, differs: str, unit: str
+):
+    runs = [
+        with_accuracy(first, second, **{differs: number}, changed=(differs,) if number else ())
+        for number, (first, second) in enumerate(zip(shrink, expanding, strict=True))
+    ]
+    runs.append(with_accuracy(90, 0, model="wide", changed=("width",)))
+    first, second = verdicts(planted.variations(*runs))
+    assert [first.verdict, second.verdict] == expected
+    assert second.checks[-1].measured == measured
+    assert first.checks[-1].measured == "0.73 ± 0.00 points"
+    assert all(check.rule.startswith(f"over 3 {unit}: ") for check in (*first.checks[2:], *second.checks[2:]))
+
+
+def test_the_claims_are_judged_on_another_training():
+    runs = planted.variations(with_accuracy(5, 8), with_accuracy(12, 11, model="longer", changed=("epochs",)))
+    first, second = verdicts(runs)
+    assert [check.holds for check in first.checks] == [True, True, False, True]
+    assert [check.holds for check in second.checks] == [True, True, False]
+    assert (second.checks[2].rule, second.checks[2].measured) == (
+        "as longer: Boundary Expanding's accuracy on D_f exceeds Boundary Shrink's", "-1.00 points",
+    )  # fmt: skip
+
+
+def test_the_claims_of_an_experiment_are_judged_on_its_own_numbers(experiment: Experiment):
+    judged = claims.judge(what_forgets.shrink_forgets, experiment)
+    own = metrics(experiment).methods
+    assert judged.checks[0].measured == f"{own['boundary_shrink'].accuracy['forget_train']:.2f} %"
+    assert [check.rule.partition(":")[0] for check in judged.checks[2::2]] == ["over 2 classes", "over 2 seeds"]
+    without = claims.judge(what_forgets.expanding_between, experiment)
+    assert (without.verdict, without.missing) == (claims.NOT_MEASURED, "the profile does not run random_labels")

@@ -1,0 +1,146 @@
+"""Models before and after re-estimation, and what of them comes back: in an experiment, and on planted numbers."""
+
+import pytest
+
+from bu_book.chapters import audit
+from bu_book.chapters.audit import Audit, ModelAudit
+from bu_book.chapters.what_forgets import Curve, CurvePoint, Curves
+from bu_book.gaps import Gaps
+from bu_book.variations import variations
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import metrics
+from tests.book import planted
+from tests.book.notebooks import templates
+from tests.book.planted import evaluation
+from tests.helpers import small_experiment
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    changes = [{"model": "allcnn_groupnorm"}, {"forget_class": 7}, {"seed": 1}]
+    return small_experiment(tmp_path_factory.mktemp("results"), elsewhere=changes)
+
+
+def test_every_model_is_there_and_no_more_images_than_there_are(experiment: Experiment):
+    made = audit.measure(experiment)
+    assert made.images == [100, 1000, len(experiment.split.remain_train)]
+    assert list(made.models) == list(experiment.names)
+    for model in made.models.values():
+        assert list(model.recovered) == made.images
+        assert model.after is not None and model.recovered[made.images[-1]] == model.after.accuracy["forget_train"]
+    original = metrics(experiment).methods["original"]
+    assert made.models["original"].before.accuracy == original.accuracy
+
+
+def test_retrain_is_the_control(experiment: Experiment):
+    """It never learned the class, so there is nothing that could be restored."""
+    retrain = audit.measure(experiment).models["retrain"]
+    assert set(retrain.recovered.values()) == {0.0}
+    assert retrain.outcome == "not restored"
+
+
+def test_a_model_that_diverged_is_named_and_not_looked_at(experiment: Experiment):
+    wild = experiment.with_settings("boundary_shrink", lr=1e30)
+    made = audit.measure(wild)
+    assert list(made.models) == ["original", "retrain", "boundary_expanding"]
+    assert made.gaps.shown() == "Diverged: Boundary Shrink."
+    assert "Diverged: Boundary Shrink." in audit.table(made).to_html()
+
+
+def test_the_comparison_has_a_mean_over_classes_and_one_over_seeds(experiment: Experiment):
+    own, over_classes, over_seeds, groupnorm = audit.compared(experiment).rows
+    assert groupnorm.called == "allcnn_groupnorm, width 0.1" and groupnorm.statistics is None
+    assert [row.called for row in (over_classes, over_seeds)] == [
+        f"{own.called}, mean of 2 {unit}" for unit in ("classes", "seeds")
+    ]
+    runs = variations(experiment).runs
+    before = own.methods["boundary_shrink"].before
+    for row, run in ((over_classes, runs[2]), (over_seeds, runs[3])):
+        assert "retrain" in own.methods and "retrain" not in row.methods
+        other = run.recognised("boundary_shrink")
+        assert before is not None and other is not None
+        assert row.methods["boundary_shrink"].before == pytest.approx((before + other) / 2)
+
+
+# --- planted numbers ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"),
+    [
+        (0, 10, "not restored"),
+        (0, 10.1, "restored"),
+        (95, 100, "never gone"),
+        (5, 14, "never gone"),
+        (60, 3, "not restored"),
+    ],
+)
+def test_the_outcome_follows_from_accuracy_before_and_after(before: float, after: float, outcome: str):
+    assert ModelAudit(evaluation(before), evaluation(after), {}).outcome == outcome
+
+
+def test_the_sentences_name_each_model_under_its_outcome():
+    models = {
+        "original": ModelAudit(evaluation(100), evaluation(100), {}),
+        "retrain": ModelAudit(evaluation(0), evaluation(0), {}),
+        "boundary_shrink": ModelAudit(evaluation(9), evaluation(99), {}),
+        "boundary_expanding": ModelAudit(evaluation(9), None, {}),
+        "finetune": ModelAudit(evaluation(100), evaluation(100), {}),
+    }
+    words = templates("audit").outcomes(Audit([100, 5000], models, Gaps())).splitlines()
+    assert "5,000 images" in words[0]
+    assert words[2:] == [
+        "- **restored** (above 10 % and above what it was): Boundary Shrink (9.0 to 99.0 %)",
+        "- **not restored by re-estimation**: Retrain (0.0 to 0.0 %)",
+        "- **was never gone**: Finetune (100.0 to 100.0 %)",
+    ]
+
+
+def curves() -> Curves:
+    def point(forget: float, remain: float) -> CurvePoint:
+        return CurvePoint(
+            {}, {"forget_train": forget, "remain_test": remain} | {"remain_train": 0.0, "forget_test": 0.0}
+        )
+
+    standing = [point(99, 90), point(10, 85), point(10, 84.9), point(10.1, 90), point(0, 88)]
+    return Curves(
+        [
+            Curve("boundary_expanding", "train", 1e-3, None, [point(99, 90), point(99, 90)]),
+            Curve("boundary_shrink", "frozen", 1e-2, 0.1, standing),
+        ],
+        {},
+        Gaps(),
+    )
+
+
+def test_survivors_forget_after_reestimation_and_cost_little():
+    points = audit.survivors(curves(), recognised=10, cost=5)
+    named = [(point.method, point.epoch) for point in points]
+    assert named == [("boundary_shrink", 4), ("boundary_shrink", 1)], "the cheapest first"
+    assert (points[0].accuracy["forget_train"], points[0].accuracy["remain_test"]) == (0, 88)
+    table = audit.survivors_table(curves())
+    assert table is not None and table.data["epochs"].tolist() == ["4"], "of each kind the cheapest"
+    words = templates("audit").whether_one_stays(curves())
+    assert words.startswith("**Yes:** 2 of the points on the curves stay at or below 10 % of $D_f$")
+
+
+def test_where_no_setting_stays_the_page_says_so():
+    none = Curves(curves().curves[:1], {}, Gaps())
+    assert audit.survivors_table(none) is None
+    assert templates("audit").whether_one_stays(none).startswith("**No** setting that was tried stays at or below")
+
+
+def test_a_row_that_is_not_recorded_after_reestimation_has_a_dash():
+    made = Audit(
+        [100], {"boundary_shrink": ModelAudit(evaluation(9), None, {})}, Gaps(["Boundary Shrink after 100 images"])
+    )
+    assert audit.in_short(made) == {"Boundary Shrink": "9.0 → <b>–</b>"}
+    assert "Not recorded: Boundary Shrink after 100 images." in audit.table(made).to_html()
+    assert len(audit.chart(made).axes[0].lines) == 1, "the mark before, and no line to another"
+
+
+def test_the_comparison_takes_no_model_of_another_run_for_its_own():
+    """Where the own run is not recorded, the first row is a variation, and has no Retrain."""
+    made = planted.variations(planted.variation({"boundary_shrink": evaluation(9)}, changed=("seed",), seed=1))
+    (row,) = audit._rows(made, Audit([100], {"retrain": ModelAudit(evaluation(0), evaluation(0), {})}, Gaps()))
+    assert row.called == "own, seed 1" and list(row.methods) == ["boundary_shrink"]
