@@ -1,33 +1,48 @@
-"""Grad-CAM on models whose attention is planted, and the share of it that lies on the object."""
+"""Grad-CAM on models whose attention is planted, the share of it that lies on the object, and claim 11."""
 
-import json
+import copy
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bu_book.chapters import attention
 from bu_book.chapters.attention import (
-    ASKED,
-    MIDDLE,
-    MODELS,
-    PARTS,
+    ASKED_TITLES,
+    FIGURE_5_MODELS,
     REGIONS,
+    AskedMaps,
+    AttentionFindings,
+    KeptMaps,
+    ObjectOutline,
     Region,
+    SetAttention,
+    attention_maps,
     centre,
+    checks,
     ink,
     layer,
     look,
     maps,
+    measure,
+    object_outline,
+    overlays,
+    region_of,
     share,
     summary,
 )
-from bu_book.measurements import Measurements
+from bu_book.claims import CLAIMS, NOT_MEASURED, CannotTest, judge
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.record import NotRecorded, Record
 from bu_core.models import Classifier, build
-from bu_core.store import read
+from bu_core.results import as_json, pack, unpack
+from bu_core.store import read_any
 from tests.helpers import small_experiment
 
 
@@ -124,43 +139,46 @@ def test_the_centre_is_a_quarter_of_the_image(size: int):
 
 
 def test_only_a_region_with_masks_is_called_an_object():
-    assert {name: region.is_object for name, region in REGIONS.items()} == {"digits": True, "faces": True}
-    assert not MIDDLE.is_object
+    assert {name: region.is_object for name, region in REGIONS.items()} == {"ink": True, "face": True, "centre": False}
+    regions = {name: region_of(name).name for name in ("digits", "faces", "cifar10", "another")}
+    assert regions == {"digits": "ink", "faces": "face", "cifar10": "centre", "another": "centre"}
 
 
-def kept(**shares: list[float]) -> dict[str, dict[str, Tensor]]:
-    """What `look` keeps, with the same shares for either class that is asked for."""
+# --- what is kept, and what it comes to -----------------------------------------------------------------------------
+
+
+def kept(**shares: list[float]) -> dict[str, AskedMaps]:
+    """What is kept of each model's maps, with the same shares for either class that is asked for."""
     found = {}
     for name, values in shares.items():
-        part = {"share": torch.tensor(values, dtype=torch.float64), "map": torch.zeros(2, 2)}
-        found[name] = {f"{asked}.{of}": tensor for asked in ASKED for of, tensor in part.items()}
+        same = KeptMaps(torch.tensor(values, dtype=torch.float64), torch.zeros(2, 2))
+        found[name] = AskedMaps(same, same)
     return found
 
 
 def test_the_summary_of_known_shares():
-    nan = float("nan")
+    nan = math.nan
     found = summary(kept(original=[40, 50, 60, 10], shrink=[30, 40, 50, nan], blank=[nan] * 4), seed=0)
-    original, shrink, blank = (found[name]["predicted"] for name in ("original", "shrink", "blank"))
-    assert (original["share"], original["blank"]) == (40, 0)
-    assert 10 < original["share_low"] < 40 < original["share_high"] < 60
-    assert original["change"] == original["change_low"] == original["change_high"] == 0
-    assert (shrink["share"], shrink["blank"]) == (40, 1)
-    assert (shrink["change"], shrink["change_low"], shrink["change_high"]) == pytest.approx((-10, -10, -10))
-    assert {key: blank[key] for key in ("share", "share_low", "change", "blank")} == {
-        "share": None, "share_low": None, "change": None, "blank": 4,
-    }  # fmt: skip
+    original, shrink, blank = (found[name].predicted for name in ("original", "shrink", "blank"))
+    assert (original.share.value, original.blank) == (40, 0)
+    assert 10 < original.share.low < 40 < original.share.high < 60
+    assert original.change.value == original.change.low == original.change.high == 0
+    assert (shrink.share.value, shrink.blank) == (40, 1)
+    assert (shrink.change.value, shrink.change.low, shrink.change.high) == pytest.approx((-10, -10, -10))
+    assert (blank.share.value, blank.share.low, blank.change.value, blank.blank) == (None, None, None, 4)
 
 
 def test_an_interval_covers_the_mean_as_often_as_it_says():
     """A mean of 200 draws of deviation 10: its 95 % interval is 1.39 wide on either side."""
     shares = 50 + 10 * torch.randn(200, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    found = summary(kept(original=shares.tolist()), seed=0)["original"]["true"]
-    assert found["share_high"] - found["share_low"] == pytest.approx(2 * 1.96 * shares.std().item() / 200**0.5, rel=0.1)
+    found = summary(kept(original=shares.tolist()), seed=0)["original"].true.share
+    assert found.high - found.low == pytest.approx(2 * 1.96 * shares.std().item() / 200**0.5, rel=0.1)
 
 
 def test_nothing_is_kept_of_a_single_map():
     model, images = detector(), patches().repeat(3, 1, 1, 1)
-    found = look(model, images, torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.int64), MIDDLE)
+    classes = torch.zeros(6, dtype=torch.int64), torch.ones(6, dtype=torch.int64)
+    found = pack(look(model, images, *classes, REGIONS["centre"])).tensors
     assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
         "predicted.share": (6,), "predicted.map": (16, 16), "true.share": (6,), "true.map": (16, 16),
     }  # fmt: skip
@@ -170,8 +188,22 @@ def test_each_question_has_its_own_maps():
     images = patches()
     red = Region("red", True, lambda images: images[:, 0] > 0)
     found = look(detector(), images[:1], labels=torch.tensor([0]), predicted=torch.tensor([1]), region=red)
-    assert found["true.share"].item() == pytest.approx(100)
-    assert found["predicted.share"].item() == pytest.approx(0)
+    assert found.true.share.item() == pytest.approx(100)
+    assert found.predicted.share.item() == pytest.approx(0)
+    for asked, kept_maps in (("true", found.true), ("predicted", found.predicted)):
+        assert found.of(asked) is kept_maps
+
+
+@pytest.mark.parametrize("mean", [{}, {"image": torch.rand(2, 2)}])
+def test_an_outline_is_kept_with_and_without_a_mean_image(mean: dict[str, Tensor]):
+    packed = pack(ObjectOutline(torch.zeros(2, 2), torch.ones(2, 2), mean))
+    assert set(packed.tensors) == {"forget_train", "remain_train"} | {f"mean.{name}" for name in mean}
+    found = unpack(ObjectOutline, packed.tensors, packed.facts)
+    assert found.mean.keys() == mean.keys()
+    assert all(torch.equal(found.mean[name], mean[name]) for name in mean)
+
+
+# --- an experiment ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -180,40 +212,161 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 
 def test_an_experiment_looks_at_both_sets_with_four_models(experiment: Experiment):
-    found = Measurements(experiment).attention()
-    assert found["region"] == {"name": "ink", "is_object": True}
-    assert found["map_size"] == [4, 4]
-    assert tuple(found["sets"]) == PARTS
-    for part in found["sets"].values():
-        assert part["images"] == 50
-        assert 20 < part["area"] < 50
-        assert tuple(part["models"]) == MODELS
-        for result in part["models"].values():
-            for asked in ASKED:
-                assert result[asked]["share_low"] <= result[asked]["share"] <= result[asked]["share_high"]
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    found = measure(experiment)
+    assert (found.region.name, found.map_size, found.mean_image) == ("ink", [4, 4], None)
+    assert tuple(found.models) == FIGURE_5_MODELS
+    for one in found.sets.values():
+        assert one.images == 50
+        assert 20 < one.area < 50
+        assert tuple(one.models) == FIGURE_5_MODELS
+        for model in one.models.values():
+            for asked in ASKED_TITLES:
+                share = model.of(asked).share
+                assert share.low <= share.value <= share.high
 
 
 def test_the_same_is_found_again(experiment: Experiment, tmp_path: Path):
-    assert Measurements(small_experiment(tmp_path)).attention() == Measurements(experiment).attention()
+    again = measure(small_experiment(tmp_path))
+    for set_name, one in measure(experiment).sets.items():
+        assert as_json(again.sets[set_name]) == as_json(one)
+        for name, model in one.models.items():
+            for asked in ASKED_TITLES:
+                assert torch.equal(again.sets[set_name].models[name].of(asked).map, model.of(asked).map)
 
 
 def test_no_file_of_an_experiment_holds_a_map_for_each_image(experiment: Experiment):
-    Measurements(experiment).attention()
-    files = list(experiment.store.folder.glob("attention-*.safetensors"))
-    assert len(files) == len(MODELS)
+    measure(experiment)
+    files = list(experiment.store.folder.glob("attention_maps-*.safetensors"))
+    assert len(files) == len(FIGURE_5_MODELS)
     for file in files:
-        for tensor in read(file, key_of(file)).tensors.values():
+        for tensor in read_any(file)[1].tensors.values():
             assert tuple(tensor.shape) in ((50,), (8, 8))
 
 
-def key_of(file: Path) -> dict:
-    from safetensors import safe_open
+def test_maps_are_found_by_the_names_of_their_tensors_and_by_their_constants(experiment: Experiment):
+    packed = pack(attention_maps(experiment, "retrain", "ink"))
+    assert set(packed.tensors) == {
+        f"{set_name}.{asked}.{of}"
+        for set_name in ("forget_train", "remain_train") for asked in ASKED_TITLES for of in ("share", "map")
+    }  # fmt: skip
+    for key in (
+        attention_maps.key(experiment, "retrain", "ink"),
+        object_outline.key(experiment, "ink"),
+    ):
+        assert key["constants"] == {"method": "Grad-CAM", "smallest_map": 4, "ink": 128}
+        assert (key["arguments"], key["sample_size"]) == ({"region": "ink"}, 50)
+    assert list(attention_maps.key(experiment, "retrain", "ink")["models"]) == ["retrain"]
 
-    with safe_open(file, framework="pt") as opened:
-        return json.loads(opened.metadata()["key"])
+
+def test_a_model_that_diverged_is_not_looked_at(tmp_path: Path):
+    changes = {"boundary_shrink": {"epochs": 2}, "boundary_expanding": {"epochs": 2, "lr": 1e30}}
+    diverged = small_experiment(tmp_path, unlearning=changes)
+    assert "boundary_expanding" not in diverged.sound
+    assert measure(diverged).models == ["original", "retrain", "boundary_shrink"]
+    judged = judge(CLAIMS[11], diverged)
+    assert (judged.verdict, judged.missing) == (NOT_MEASURED, "boundary_expanding diverged")
+
+
+def as_faces(experiment: Experiment) -> Experiment:
+    """The same experiment, its scans taken for faces."""
+    faces = copy.copy(experiment)
+    faces.dataset = replace(experiment.dataset, name="faces")
+    return faces
+
+
+def test_of_faces_there_is_a_mean_image_of_several_people(experiment: Experiment):
+    found = measure(as_faces(experiment))
+    assert found.region == REGIONS["face"]
+    expected = experiment.sampled("remain_train").images.double().mean((0, 1)) / 255
+    torch.testing.assert_close(found.mean_image.double(), expected, atol=1e-6, rtol=0)
+    assert found.forget_train.area == pytest.approx(
+        100 * REGIONS["face"].masks(torch.zeros(1, 1, 8, 8)).double().mean()
+    )
+
+
+def test_single_images_are_shown_of_faces_alone(experiment: Experiment):
+    with pytest.raises(NotRecorded, match="of faces alone"):
+        overlays(experiment)
+    found = overlays(as_faces(experiment))
+    assert torch.equal(found.images[..., 0], experiment.sampled("forget_train").images[:4, 0])
+    assert {name: tuple(of.shape) for name, of in found.maps.items()} == dict.fromkeys(FIGURE_5_MODELS, (4, 8, 8))
+    figure = attention.maps_over_images(found)
+    assert [axes.get_title() for axes in figure.axes[:5]] == [
+        "Original", "Retrain", "Boundary Shrink", "Boundary Expanding", "",
+    ]  # fmt: skip
+    plt.close(figure)
+
+
+def test_no_image_is_shown_from_a_record(experiment: Experiment):
+    recorded = as_faces(experiment)
+    recorded.record = Record(Path("somewhere"))
+    with pytest.raises(NotRecorded, match="where the data are at hand"):
+        overlays(recorded)
+
+
+# --- figures, tables, the claim -----------------------------------------------------------------------------------
+
+
+def findings(region: str = "ink", **shares: list[float]) -> AttentionFindings:
+    """What was measured of models with these shares on four images of each set."""
+    one = SetAttention(4, 30.0, torch.eye(2, dtype=torch.float64), summary(kept(**shares), seed=0))
+    return AttentionFindings(REGIONS[region], None, [2, 2], one, one)
+
+
+LOOKING_AWAY = {
+    "original": [40.0, 50.0, 60.0, 50.0],
+    "retrain": [35.0, 44.0, 55.0, 46.0],
+    "boundary_shrink": [20.0, 31.0, 42.0, 33.0],
+    "boundary_expanding": [30.0, 41.0, 52.0, 43.0],
+}
+
+
+def test_all_models_that_look_away_and_shrink_most_hold():
+    made = checks(findings(**LOOKING_AWAY))
+    assert [check.holds for check in made] == [True] * 4
+    assert made[-1].measured == "41.50 against 31.50 %"
+
+
+def test_a_change_whose_interval_holds_0_is_no_looking_away():
+    made = checks(findings(**LOOKING_AWAY | {"retrain": [20.0, 70.0, 40.0, 62.0]}))
+    assert [check.holds for check in made] == [False, True, True, True]
+
+
+def test_blank_maps_cannot_be_judged():
+    with pytest.raises(CannotTest, match="the attention maps of Retrain are blank"):
+        checks(findings(**LOOKING_AWAY | {"retrain": [math.nan] * 4}))
+
+
+def test_without_an_object_nothing_is_judged(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(attention, "OBJECTS", {})
+    judged = judge(CLAIMS[11], experiment)
+    assert (judged.verdict, judged.checks) == (NOT_MEASURED, [])
+    assert judged.missing == "the data set says of no pixel whether it belongs to the object"
+
+
+def test_a_model_without_maps_has_no_dot():
+    figure = attention.shares(findings(**LOOKING_AWAY | {"retrain": [math.nan] * 4}))
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o" and len(line.get_xdata()) == 1]
+    plt.close(figure)
+    assert sorted(line.get_xdata()[0] for line in dots) == pytest.approx([31.5, 31.5, 41.5, 41.5, 50, 50])
+
+
+def test_the_maps_of_all_models_stand_side_by_side_on_one_scale():
+    figure = attention.maps_for_true_class(findings(**LOOKING_AWAY))
+    assert [axes.get_title() for axes in figure.axes[:4]] == [
+        "Original", "Retrain", "Boundary Shrink", "Boundary Expanding",
+    ]  # fmt: skip
+    assert len({image.get_clim() for axes in figure.axes[:8] for image in axes.images}) == 1
+    plt.close(figure)
+
+
+def test_the_table_says_what_the_summary_says():
+    page = attention.table(findings(**LOOKING_AWAY)).to_html()
+    assert "31.5<br>" in page and "-18.5<br>" in page
+    assert "0 of 4" in page
+    assert attention.in_short(findings(**LOOKING_AWAY))["its share of the image, %"] == "30.0"
 
 
 def test_the_package_imports_without_grad_cam():
-    code = "import sys; sys.modules['pytorch_grad_cam'] = None; import bu_core.experiment"
+    code = "import sys; sys.modules['pytorch_grad_cam'] = None; import bu_book.chapters.attention"
     subprocess.run([sys.executable, "-c", code], check=True)
