@@ -1,34 +1,59 @@
-"""The space in front of the last layer, where the decision is taken: its numbers, and its map. Pure functions.
+"""Decision space: where do the forgetting samples go? Figures 1 and 6, and claim 12 (section 5.6).
 
-The paper draws it (Figures 1 and 6) and does not say how the drawings were made. Here one t-SNE (van der Maaten and
-Hinton 2008) lays out the features of all models together, so that panels compare, after `aligned` has put the models
-into one frame. A map of this kind keeps neighbours together; distances between clusters, their sizes and their
-densities mean nothing in it. What is claimed of the space is therefore measured in the space itself, not in the map.
+The decision space is that of the features in front of the last layer. The paper draws it and does not say how the
+drawings were made. Here one t-SNE (van der Maaten and Hinton 2008) lays out the features of all models together, so
+that panels compare, after `aligned` has put the models into one frame. A map of this kind keeps neighbours together;
+distances between clusters, their sizes and their densities mean nothing in it. What is claimed of the space is
+therefore measured in the space itself, not in the map.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 import torch
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
+from pandas.io.formats.style import Styler
 from torch import Tensor
 from torch.nn import functional as F
 
+from bu_core import measures
 from bu_core.data import pixels
-from bu_core.measures import Outputs, agreement, shares
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.measures import Outputs
 from bu_core.models import Classifier
 from bu_core.training import Precision, autocast
 
-MODELS = ("original", "retrain", "boundary_shrink", "boundary_expanding")  # the four of Figure 6
+from ..claims import CannotTest, Check, above, at_least, at_most, claim, needs
+from ..style import GREY, INK, PAPER, as_table, in_figure, number, set_title, title
+
+FIGURE_6_MODELS = ("original", "retrain", "boundary_shrink", "boundary_expanding")
 PERPLEXITY = 30.0  # t-SNE's number of neighbours; the middle of the range that its authors recommend
-STEPS = 500  # of t-SNE's descent
-
-# All that decides a map beside the features; a stored map is found by it.
-SETTINGS = {"method": "t-SNE", "perplexity": PERPLEXITY, "steps": STEPS, "frame": "centred, scaled, rotated"}
+TSNE_STEPS = 500  # of its descent
 
 
-class Sample(NamedTuple):
-    """Features of the same images in one model. `remain`: of D_r, float32, (N, F); `forget`: of D_f, (M, F)."""
+def constants() -> dict[str, Any]:
+    """What decides a map beside the features."""
+    return {"method": "t-SNE", "perplexity": PERPLEXITY, "steps": TSNE_STEPS, "frame": "centred, scaled, rotated"}
+
+
+# --- features and their map ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PlacedSamples:
+    """Points of the same images in one model: its features, or where a map has them.
+
+    `remain`: of the sample of D_r, (N, F). `forget`: of that of D_f, (M, F).
+    """
 
     remain: Tensor
     forget: Tensor
@@ -36,112 +61,422 @@ class Sample(NamedTuple):
 
 @torch.no_grad()
 def features(model: Classifier, images: Tensor, precision: Precision, batch_size: int = 500) -> Tensor:
-    """The last features of uint8 images, float32, (N, F), in evaluation mode, on the CPU; what is no number is 0."""
+    """The last features of uint8 images, float32, (N, F), in evaluation mode, on the CPU."""
     model.eval()
     out = []
     for batch in images.split(batch_size):
         with autocast(images.device, precision):
             out.append(model.features(pixels(batch)).float().cpu())
-    return torch.cat(out).nan_to_num()
+    return torch.cat(out)
 
 
-def aligned(samples: Mapping[str, Sample]) -> dict[str, Sample]:
+def aligned(samples: Mapping[str, PlacedSamples]) -> dict[str, PlacedSamples]:
     """The samples in one frame, float64: centred, scaled and rotated so that D_r lies on the first model's D_r.
 
     The centre is the mean of D_r and the unit its root-mean-square distance from there. The rotation, which may hold a
     reflection, is the orthogonal matrix that brings the model's features of D_r nearest to the first one's (Schönemann
-    1966). All distances within a model keep their ratios, and D_f has no part in the choice.
+    1966). All distances within a model keep their ratios, and D_f has no share in the choice.
     """
     from scipy.linalg import orthogonal_procrustes
 
-    placed: dict[str, Sample] = {}
+    in_one_frame: dict[str, PlacedSamples] = {}
     reference = None
     for name, sample in samples.items():
-        remain, forget = (_placed(part, sample.remain) for part in sample)
+        remain, forget = (_in_units_of(sample.remain, points) for points in (sample.remain, sample.forget))
         reference = remain if reference is None else reference
         rotation = torch.from_numpy(orthogonal_procrustes(remain.numpy(), reference.numpy())[0])
-        placed[name] = Sample(remain @ rotation, forget @ rotation)
-    return placed
+        in_one_frame[name] = PlacedSamples(remain @ rotation, forget @ rotation)
+    return in_one_frame
 
 
-def _placed(part: Tensor, remain: Tensor) -> Tensor:
-    """Features, float64, about the mean of D_r and in units of its root-mean-square distance from there."""
-    part, remain = part.double(), remain.double()
+def _in_units_of(remain: Tensor, points: Tensor) -> Tensor:
+    """Points, float64, about the mean of D_r and in units of its root-mean-square distance from there.
+
+    Where all of D_r is one point, the unit is that of the features.
+    """
+    points, remain = points.double(), remain.double()
     centre = remain.mean(0)
     radius = (remain - centre).square().sum(1).mean().sqrt()
-    return (part - centre) / radius.clamp_min(torch.finfo(torch.float64).tiny)
+    return (points - centre) / (radius if radius > 0 else 1)
 
 
-def embedded(samples: Mapping[str, Sample], seed: int) -> dict[str, Sample]:
-    """Places in the plane, float64, (N, 2) and (M, 2) for each model: one t-SNE of all samples together.
+def embedded(samples: Mapping[str, PlacedSamples], seed: int) -> dict[str, PlacedSamples]:
+    """A map, float64, (N, 2) and (M, 2) for each model: one t-SNE of all samples together.
 
-    The same samples and `seed` give the same places: one thread computes them, since several would add up in an order
-    that changes from run to run.
+    The same samples and `seed` give the same map: one thread computes it, since several would add up in an order that
+    changes from run to run. Raises ValueError, before t-SNE is called, where a distance would not be finite: t-SNE can
+    end the interpreter there.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    parts = [part for sample in samples.values() for part in sample]
-    points = torch.cat(parts).numpy()
-    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
+    sets = [points for sample in samples.values() for points in (sample.remain, sample.forget)]
+    everything = torch.cat(sets)
+    if not (4 * everything.square().sum(1)).float().isfinite().all():  # squared distances are float32 in t-SNE
+        raise ValueError("no map: some features are not finite, or so large that their distances are not")
+    perplexity = min(PERPLEXITY, (len(everything) - 1) / 3)
     with threadpool_limits(1):
-        plane = TSNE(perplexity=perplexity, max_iter=STEPS, init="pca", random_state=seed).fit_transform(points)
-    places = iter(torch.from_numpy(plane).double().split([len(part) for part in parts]))
-    return {name: Sample(next(places), next(places)) for name in samples}
+        tsne = TSNE(perplexity=perplexity, max_iter=TSNE_STEPS, init="pca", random_state=seed)
+        points = torch.from_numpy(tsne.fit_transform(everything.numpy())).double()
+    placed = iter(points.split([len(one) for one in sets]))
+    return {name: PlacedSamples(next(placed), next(placed)) for name in samples}
 
 
-def compactness(sample: Sample, labels: Tensor) -> dict[str, float | None]:
+@dataclass(frozen=True)
+class Compactness:
     """How tight the clusters are: mean silhouettes (Rousseeuw 1987), -1 to 1, and how far out D_f lies.
 
-    `remain`: of D_r among the remaining classes, by true `labels`, int64, (N,). `forget`: of D_f as a cluster of its
-    own beside them; near 0 it has no place of its own, below 0 it lies inside others. `from_centre`: the
+    `remain`: of D_r among the remaining classes, by true label; None where a single class remains. `forget`: of D_f as
+    a cluster of its own beside them; near 0 it lies at the border of others, below 0 inside them. `from_centre`: the
     root-mean-square distance of D_f from the middle of D_r, in units of D_r's own.
     """
+
+    remain: float | None
+    forget: float
+    from_centre: float
+
+
+def compactness(sample: PlacedSamples, labels: Tensor) -> Compactness:
+    """How tight the clusters of some points are; `labels`: the true classes of those of D_r, int64, (N,)."""
     from sklearn.metrics import silhouette_samples, silhouette_score
 
     everything = torch.cat([sample.remain, sample.forget]).numpy()
     own = torch.cat([labels, labels.new_full((len(sample.forget),), -1)]).numpy()
-    return {
-        "remain": float(silhouette_score(sample.remain.numpy(), labels.numpy())),
-        "forget": float(silhouette_samples(everything, own)[len(labels) :].mean()),
-        "from_centre": float(_placed(sample.forget, sample.remain).square().sum(1).mean().sqrt()),
-    }
+    several = len(labels.unique()) > 1
+    return Compactness(
+        float(silhouette_score(sample.remain.numpy(), labels.numpy())) if several else None,
+        float(silhouette_samples(everything, own)[len(labels) :].mean()),
+        float(_in_units_of(sample.remain, sample.forget).square().sum(1).mean().sqrt()),
+    )
 
 
-def margins(outputs: Outputs) -> dict[str, Tensor]:
-    """How far each image is from the border to its second class, float64, (N,): 0 on the border.
+@dataclass(frozen=True)
+class FeatureMap:
+    """One map of the samples of several models, by their names, and how compact each one's features are.
 
-    `logits`: the largest logit less the second. `softmax`: the same of the posteriors, 0 to 1.
+    `maps`: points of the map, float64, (N, 2). `compactness`: measured in the features themselves.
     """
-    logits = outputs.logits.double().nan_to_num()
-    found = {"logits": logits, "softmax": F.softmax(logits, dim=1)}
-    return {name: (top[:, 0] - top[:, 1]) for name, top in ((n, v.topk(2).values) for n, v in found.items())}
+
+    maps: dict[str, PlacedSamples]
+    compactness: dict[str, Compactness]
 
 
-def margin_summary(outputs: Outputs) -> dict[str, dict[str, float]]:
-    """Median and quartiles of both margins over a set of images."""
-    return {
-        kind: dict(zip(("median", "lower", "upper"), np.percentile(values, (50, 25, 75)).tolist(), strict=True))
-        for kind, values in margins(outputs).items()
-    }
+def mapped(experiment: Experiment) -> list[str]:
+    """The models of Figure 6 that a run has, and that did not diverge."""
+    sound = experiment.sound
+    return [name for name in FIGURE_6_MODELS if name in sound]
 
 
-def destinations(outputs: Outputs, original: Outputs, retrain: Outputs | None) -> dict[str, Any]:
-    """Where a model sends D_f, of which `outputs`, `original` and `retrain` are three models' outputs.
+@measurement(of=mapped, constants=constants, sampled=True)
+def feature_map(experiment: Experiment) -> FeatureMap:
+    """The map of Figure 6, of samples of D_r and D_f."""
+    remain, forget = (experiment.sampled(name).images for name in ("remain_train", "forget_train"))
+    precision = experiment.precision
+    samples = {}
+    for name in mapped(experiment):
+        model = experiment.model(name)
+        samples[name] = PlacedSamples(features(model, remain, precision), features(model, forget, precision))
+    labels = _remaining_labels(experiment)
+    return FeatureMap(
+        embedded(aligned(samples), experiment.config.seed),
+        {name: compactness(sample, labels) for name, sample in samples.items()},
+    )
+
+
+def _remaining_labels(experiment: Experiment) -> Tensor:
+    return experiment.outputs("original")["remain_train"].labels[experiment.sample("remain_train")]
+
+
+# --- numbers of the outputs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """The `median` of a set of numbers, and its `lower` and `upper` quartile."""
+
+    median: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How far the images of a set are from the border to their second class: the `margin` of logits and of softmax."""
+
+    logits: Quartiles
+    softmax: Quartiles
+
+
+def margin(scores: Tensor) -> Tensor:
+    """The largest score of each image less the second, (N,), of scores (N, K): 0 on the border between two classes."""
+    top = scores.topk(2).values
+    return top[:, 0] - top[:, 1]
+
+
+def margins(outputs: Outputs) -> Margins:
+    """The margins of a set of images; that of the logits has no upper end, that of the softmax runs from 0 to 1."""
+    logits = outputs.logits.double()
+    return Margins(_quartiles(margin(logits)), _quartiles(margin(F.softmax(logits, dim=1))))
+
+
+def _quartiles(values: Tensor) -> Quartiles:
+    median, lower, upper = np.percentile(values, (50, 25, 75)).tolist()
+    return Quartiles(median, lower, upper)
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Where a model sends D_f.
 
     In percent: `shares`, of each class. `to_nearest`, of the samples that left their class: how many went to the class
     that the original puts next after the true one; None where none left. `like_retrain`: how many samples get the class
     that Retrain gives them; None without it. `classes`: over how many classes they are spread, the exponential of the
     entropy of the shares: 1 where all went to one class, K where they went evenly to all.
     """
+
+    shares: list[float]
+    to_nearest: float | None
+    like_retrain: float | None
+    classes: float
+
+
+def destinations(outputs: Outputs, original: Outputs, retrain: Outputs | None) -> Destinations:
+    """Where a model sends D_f, by the outputs for it of three models: this one, the original and Retrain."""
     answer = outputs.logits.argmax(1)
     left = answer != outputs.labels
     others = original.logits.scatter(1, outputs.labels[:, None], -torch.inf)
     nearest = (answer == others.argmax(1))[left].double().mean().item() if left.any() else None
-    found = torch.tensor(shares(outputs), dtype=torch.float64) / 100
-    return {
-        "shares": shares(outputs),
-        "to_nearest": None if nearest is None else 100 * nearest,
-        "like_retrain": None if retrain is None else agreement(outputs, retrain),
-        "classes": torch.special.entr(found).sum().exp().item(),
-    }
+    shares = measures.shares(outputs)
+    return Destinations(
+        shares,
+        None if nearest is None else 100 * nearest,
+        None if retrain is None else measures.agreement(outputs, retrain),
+        torch.special.entr(torch.tensor(shares, dtype=torch.float64) / 100).sum().exp().item(),
+    )
+
+
+# --- what the chapter shows ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelSpace:
+    """The decision space of one model.
+
+    `points`: of the map. `answers`: the class that the model gives each sample of D_f there, int64, (M,).
+    `compactness`: over these samples. Over all of a set, `margins` by the name of the set, D_r and D_f, and
+    `destinations`, of D_f.
+    """
+
+    points: PlacedSamples
+    answers: Tensor
+    compactness: Compactness
+    margins: dict[str, Margins]
+    destinations: Destinations
+
+
+@dataclass(frozen=True)
+class DecisionSpace:
+    """Where the models of Figure 6 that a run has put the remaining and the forgetting samples, by their names.
+
+    `classes`: their names, of which `forget_class` is the forgotten one's index. `labels`: the true classes of the
+    samples of D_r in the map, int64, (N,).
+    """
+
+    classes: list[str]
+    forget_class: int
+    labels: Tensor
+    models: dict[str, ModelSpace]
+
+    @property
+    def forgotten(self) -> str:
+        """The name of the forgotten class."""
+        return self.classes[self.forget_class]
+
+
+def measure(experiment: Experiment) -> DecisionSpace:
+    """The decision spaces of the models of Figure 6 that a run has, and that did not diverge."""
+    kept = feature_map(experiment)
+    outputs = {name: experiment.outputs(name) for name in mapped(experiment)}
+    original = outputs["original"]["forget_train"]
+    retrain = outputs["retrain"]["forget_train"] if "retrain" in outputs else None
+    chosen = experiment.sample("forget_train")
+    return DecisionSpace(
+        list(experiment.dataset.classes),
+        int(experiment.config.forget_class),
+        _remaining_labels(experiment),
+        {
+            name: ModelSpace(
+                kept.maps[name],
+                said["forget_train"].logits.argmax(1)[chosen],
+                kept.compactness[name],
+                {set_name: margins(said[set_name]) for set_name in ("remain_train", "forget_train")},
+                destinations(said["forget_train"], original, retrain),
+            )
+            for name, said in outputs.items()
+        },
+    )
+
+
+# --- figures and tables -------------------------------------------------------------------------------------------
+
+
+def decision_map(space: DecisionSpace) -> Figure:
+    """Figures 1 and 6: one map for all models; dots are remaining samples, circles forgetting samples as predicted."""
+    classes = [in_figure(name) for name in space.classes]
+    colours = sns.color_palette("colorblind" if len(classes) <= 10 else "husl", len(classes)).as_hex()
+    colours[space.forget_class] = INK
+    rows = -(-len(space.models) // 2)
+    figure, panels = plt.subplots(
+        rows, 2, figsize=(8, 3.9 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    labels = {}
+    for axes, (name, model) in zip(panels.flat, space.models.items(), strict=False):
+        remain, forget = model.points.remain.numpy(), model.points.forget.numpy()
+        axes.scatter(*remain.T, s=5, color=[colours[label] for label in space.labels], linewidths=0, rasterized=True)
+        kept = (model.answers == space.forget_class).numpy()
+        for group, as_pixels in ((~kept, True), (kept, False)):  # as pixels, INK would not turn light on a dark page
+            axes.scatter(
+                *forget[group].T, s=13, facecolors="none", linewidths=0.8, alpha=0.7,
+                edgecolors=[colours[answer] for answer in model.answers[torch.from_numpy(group)]],
+                rasterized=as_pixels,
+            )  # fmt: skip
+        middles = {
+            label: np.median(remain[(space.labels == label).numpy()], axis=0)
+            for label in space.labels.unique().tolist()
+        }
+        if name == "original":  # in the other models the forgetting samples are no cluster of their own
+            middles[space.forget_class] = np.median(forget, axis=0)
+        labels[axes] = [
+            axes.annotate(
+                classes[label], middle, middle, ha="center", va="center", fontsize=9, fontweight="bold", color=INK,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.75, "linewidth": 0},
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8},
+            )
+            for label, middle in middles.items()
+        ]  # fmt: skip
+        axes.set_title(title(name), fontsize=11)
+        axes.set(xticks=[], yticks=[])
+    for axes in list(panels.flat)[len(space.models) :]:
+        axes.set_axis_off()
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=colour, label=label)
+        for label, colour in zip(classes, colours, strict=True)
+    ]
+    legend_title = f"a forgetting sample ({in_figure(space.forgotten)}), predicted as"
+    columns = max(1, min(len(classes), int(95 / (5 + max(map(len, classes))))))  # what fits the width
+    figure.legend(handles=handles, title=legend_title, loc="outside lower center", ncols=columns, fontsize=9)
+    _separate(figure, labels)
+    return figure
+
+
+def _separate(figure: Figure, labels: Mapping[Any, list[Annotation]]) -> None:
+    """Move the labels of each panel until none covers another; a thin line then leads to where one stood."""
+    for label in (label for of_panel in labels.values() for label in of_panel):
+        label.set_in_layout(False)
+    figure.draw_without_rendering()  # after which sizes are known
+    for axes, of_panel in labels.items():
+        boxes = [label.get_bbox_patch().get_window_extent() for label in of_panel]  # type: ignore[union-attr]
+        centres = np.array([[(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2] for box in boxes])
+        sizes = np.array([[box.width, box.height] for box in boxes])
+        moved = apart(centres, sizes, np.array(axes.bbox.extents).reshape(2, 2))
+        for label, position in zip(of_panel, axes.transData.inverted().transform(moved), strict=True):
+            label.set_position(position)
+
+
+def apart(centres: np.ndarray, sizes: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """The centres of boxes, (N, 2), moved so that no two overlap, each pair along the shorter way.
+
+    `sizes`: width and height of each, (N, 2). `frame`: the lower left and the upper right corner of where they may be,
+    (2, 2); where it is too small for all of them, some still overlap.
+    """
+    moved = centres.astype(float)
+    lowest, highest = frame[0] + sizes / 2, frame[1] - sizes / 2
+    for _ in range(500):
+        before = moved.copy()
+        for first, second in combinations(range(len(moved)), 2):
+            between = moved[second] - moved[first]
+            overlap = (sizes[first] + sizes[second]) / 2 - np.abs(between)
+            if (overlap > 0).all():
+                axis = int(overlap.argmin())
+                step = (overlap[axis] / 2 + 0.5) * (-1 if between[axis] < 0 else 1)
+                moved[first, axis] -= step
+                moved[second, axis] += step
+        moved = np.clip(moved, lowest, np.maximum(lowest, highest))
+        if np.array_equal(moved, before):
+            break
+    return moved
+
+
+def table(space: DecisionSpace) -> Styler:
+    """The numbers of the decision space: where D_f went, how near the borders it lies, how compact the clusters are."""
+    rows = {}
+    for name, model in space.models.items():
+        went, compact = model.destinations, model.compactness
+        margins = {set_title(set_name): found for set_name, found in model.margins.items()}
+        rows[title(name)] = {
+            f"{set_title('forget_train')} given Retrain's class, %": number(went.like_retrain),
+            "of those that left: to the next class, %": "–" if name == "original" else number(went.to_nearest),
+            "spread over classes": number(went.classes),
+            **{f"margin (logits), {where}": number(found.logits.median, ".2f") for where, found in margins.items()},
+            **{f"margin (softmax), {where}": number(found.softmax.median, ".2f") for where, found in margins.items()},
+            f"silhouette of {set_title('remain_train')}": number(compact.remain, ".3f"),
+            f"silhouette of {set_title('forget_train')}": number(compact.forget, ".3f"),
+            f"{set_title('forget_train')} from the centre": number(compact.from_centre, ".2f"),
+        }
+    return as_table(pd.DataFrame(rows))
+
+
+def in_short(space: DecisionSpace) -> dict[str, str]:
+    """What claim 12 rests on: a column of the comparison of runs, as HTML."""
+    rows = {}
+    for name, model in space.models.items():
+        if name != "original":
+            rows[f"{title(name)}: of those that left, to the next class, %"] = number(model.destinations.to_nearest)
+    for name, model in space.models.items():
+        rows[f"{title(name)}: {set_title('forget_train')} from the centre"] = number(
+            model.compactness.from_centre, ".2f"
+        )
+    for name, model in space.models.items():
+        rows[f"{title(name)}: silhouette of {set_title('remain_train')}"] = number(model.compactness.remain, ".3f")
+    return rows
+
+
+# --- the claim ----------------------------------------------------------------------------------------------------
+
+
+@claim(
+    12, "Figure 6",
+    "Shrink sends D_f to the nearest classes, Expanding pushes it from the centre; the remaining clusters stay "
+    "compact.",
+)  # fmt: skip
+def space_like_retrain(experiment: Experiment) -> list[Check]:
+    """Where the two boundary methods send D_f, and what they do to the clusters of D_r."""
+    needs(experiment, "boundary_shrink", "boundary_expanding")
+    return checks(measure(experiment))
+
+
+def checks(space: DecisionSpace) -> list[Check]:
+    """The checks of claim 12 on what was measured of a run."""
+    original, shrink, expanding = (space.models[name] for name in ("original", "boundary_shrink", "boundary_expanding"))
+    if (to_nearest := shrink.destinations.to_nearest) is None:
+        raise CannotTest("no forgetting sample left its class")
+
+    def silhouette(model: ModelSpace) -> float:
+        if (found := model.compactness.remain) is None:
+            raise CannotTest("a single class remains, so there are no clusters to compare")
+        return found
+
+    return [
+        at_least("the share of leaving samples that goes to the nearest class under Boundary Shrink", to_nearest, 50),
+        above(
+            "the distance of D_f from the centre under Boundary Expanding", expanding.compactness.from_centre,
+            "the original's", original.compactness.from_centre, "radii of D_r",
+        ),
+        *(
+            at_most(
+                f"what the silhouette of the remaining classes loses under {name}",
+                silhouette(original) - silhouette(model), 0.1, "",
+            )
+            for name, model in (("Boundary Shrink", shrink), ("Boundary Expanding", expanding))
+        ),
+    ]  # fmt: skip
