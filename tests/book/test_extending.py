@@ -77,7 +77,7 @@ def test_the_method_runs_beside_the_others_and_is_shown_by_its_title_and_colour(
     assert found.settings == {"depth": 100.0}
     assert found.accuracy["forget_train"] == found.accuracy["forget_test"] == 0
     assert found.accuracy["remain_train"] >= measured.methods["original"].accuracy["remain_train"]
-    assert "Cut" in utility.table(measured).to_html()
+    assert "Cut" in utility.table_1(measured).to_html()
     assert METHODS["cut"].colour.lower() in style.as_svg(entropy.histograms(measured), "entropies").lower()
 
 
@@ -172,7 +172,7 @@ def test_the_data_set_runs_and_is_shown(shapes: Path):
     measured = metrics(experiment)
     assert min(measured.methods["original"].accuracy.values()) > 80
     assert measured.methods["retrain"].accuracy["forget_test"] == 0
-    assert "paper, CIFAR-10" in utility.table(measured).to_html()
+    assert "paper, CIFAR-10" in utility.table_1(measured).to_html()
     assert attention.measure(experiment).region.name == "centre"
 
 
