@@ -1,43 +1,49 @@
-"""The command line of the book: `python -m bu_book --help`."""
+"""The command line of the book: `python -m bu_book --help`.
+
+The imports stand inside the functions, so that Ctrl-C is answered with one line from the start.
+"""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-from bu_core import config
-from bu_core.checks import one_of
-from bu_core.command_line import add_overrides, overrides, run_command, said
-from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.record import WHERE_MADE
-
-from .build import BuildError
+from typing import Any
 
 
 def notebooks(arguments: argparse.Namespace) -> None:
-    """Compute a profile and execute every notebook on it with papermill."""
-    from . import build as book
+    """Compute runs and execute every notebook on them with papermill."""
+    from bu_core.checks import path_of
+    from bu_core.command_line import overrides, said
 
-    for path in book.execute(arguments.profile, overrides(arguments), arguments.output, list(book.TEMPLATES), said):
+    from .build import execute_templates
+
+    folder = path_of("--output", arguments.output)
+    for path in execute_templates(arguments.profiles, overrides(arguments), folder, said):
         said(str(path))
 
 
 def build(arguments: argparse.Namespace) -> None:
-    """Execute the notebooks on profiles and build the book."""
-    from . import build as book
+    """Execute the notebooks once, with the first profile and the others beside it, and build the book."""
+    from bu_core.command_line import overrides, said
 
-    book.build(arguments.profiles or book.SHOWN, overrides(arguments), arguments.output, said)
+    from .build import build as build_book
+
+    build_book(arguments.profiles, overrides(arguments), arguments.output, said)
 
 
 def pdf(arguments: argparse.Namespace) -> None:
     """Build the book as `build` does, and print it to one PDF with Chromium."""
-    from . import build as book
+    from bu_core.command_line import overrides, said
+
+    from .build import build as build_book
     from .pdf import chromium
     from .pdf import pdf as print_pdf
 
     chromium()  # where there is none, that is said before any work
-    page = book.build(arguments.profiles or book.SHOWN, overrides(arguments), arguments.output, said)
-    print_pdf(page.parent, arguments.output / "_build" / "book.pdf", said)
+    page = build_book(arguments.profiles, overrides(arguments), arguments.output, said)
+    print_pdf(page.parent, page.parent.parent / "book.pdf", said)
 
 
 def record(arguments: argparse.Namespace) -> None:
@@ -45,17 +51,29 @@ def record(arguments: argparse.Namespace) -> None:
 
     A record is that of its profile, so -p takes nothing but data_dir, device, precision and results_dir.
     """
+    from dataclasses import replace
+
+    from bu_core.checks import one_of
+    from bu_core.command_line import overrides, said
+    from bu_core.config import Config, profiles
+    from bu_core.experiment.experiment import Experiment
+    from bu_core.experiment.record import WHERE_MADE, Record
+
     from .publish import publish
 
-    one_of("profile", arguments.profile, config.profiles())
+    one_of("profile", arguments.profile, profiles())
     given = overrides(arguments)
     for name in given:
         one_of("-p", name, WHERE_MADE)
-    experiment = Experiment(config.Config.from_profile(arguments.profile, **given), said, record=None)
+    config = Config.from_profile(arguments.profile, **given)
+    there = Record.find(replace(config, data_dir=None))  # what it holds need not be computed again
+    experiment = Experiment(config, said, extend=there)
     said(f"recorded: {publish(experiment, arguments.profile, f'make reference PROFILE={arguments.profile}')}")
 
 
 def _parser() -> argparse.ArgumentParser:
+    from bu_core.command_line import add_overrides
+
     parser = argparse.ArgumentParser(
         "python -m bu_book", description="Boundary Unlearning, reproduced: execute the notebooks, build the book."
     )
@@ -67,18 +85,31 @@ def _parser() -> argparse.ArgumentParser:
         )
         made[command.__name__].set_defaults(command=command)
         add_overrides(made[command.__name__])
-    for name in ("notebooks", "record"):
-        made[name].add_argument("profile", help="the name of a profile, or the path of a YAML file")
-    for name in ("build", "pdf"):
-        made[name].add_argument("profiles", nargs="*", help="unless told: the recorded runs, and digits")
+    made["record"].add_argument("profile", help="the name of a profile")
     for name, folder in (("notebooks", "executed"), ("build", "book"), ("pdf", "book")):
+        told = (
+            "the profile to execute, by name or as a path, and those beside it; unless told: cifar10, and what it names"
+        )
+        made[name].add_argument("profiles", nargs="*", metavar="profile", help=told)
         made[name].add_argument("--output", type=Path, default=Path(folder), help=f"default: {folder}")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    from bu_core.command_line import run_command
+
+    from .build import BuildError
+
     return run_command(_parser(), arguments, (BuildError,))
 
 
+def _stop(number: int, frame: Any) -> None:
+    """End at once with one line. Kernels end with their parent, and what is stored is written beside and renamed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.write(2, b"\nstopped; run the same command again to go on\n")
+    os._exit(130)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _stop)
     sys.exit(main())

@@ -1,41 +1,43 @@
-"""From templates to a book: papermill executes the notebooks, Jupyter Book assembles them.
+"""From templates to a book: the notebooks are executed once, with the lead profile, and Jupyter Book assembles them.
 
-A built book is staged under `<output>/_build/source`: the prose chapters, the executed notebooks of each profile in a
-folder of its name, the opening page, and the page that reports when, on what and how long each notebook ran. The HTML
-lies in `<output>/_build/html`. A notebook that was executed from the same template, code, parameters and data is kept.
-Each executed notebook ends with the command that makes it, itself to download, and, once `_config.yml` names the
-repository, links that launch its template on Binder and Colab.
+A built book is staged under `<output>/_build/source`: the prose, the executed notebooks beside it, those of the steps
+in `steps/`, and the page that reports when, on what and how long each notebook ran. The HTML lies in
+`<output>/_build/html`. Each executed notebook ends with the code of the page, the command that makes it, itself to
+download, and, once `_config.yml` names the repository, links that launch its template on Binder and Colab.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
-import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import nbformat
-import papermill
 import torch
 import yaml
-from joblib import Parallel, delayed
 
-from bu_core.config import Config, described, read_profile
-from bu_core.experiment.experiment import Experiment, environment
-from bu_core.experiment.record import WHERE_MADE
+from bu_core.checks import SettingError, path_of, shown
+from bu_core.config import Config, read_profile
+from bu_core.data import DATASETS
+from bu_core.experiment.environment import environment
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import write_metrics
+from bu_core.experiment.record import WHERE_MADE, NotRecorded, Record
+from bu_core.training import resolve_device, resolve_precision
 
-from .measurements import Measurements
+from . import chapters
+from .execution import Run, execute, in_child, is_current, made_from, template_code
+from .page import beside, run_title
 
 ROOT = Path(__file__).resolve().parent.parent
-OPENING = "index"  # the template that becomes the book's first page, executed on its first profile
+LEAD = "cifar10"  # unless told; its profile names the runs that stand beside it
 TEMPLATES = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-# Unless told: the paper's two tasks, recorded, the first with either training, and what is computed in minutes.
-SHOWN = ("cifar10", "cifar10-released", "lfw", "digits")
 STEPS = {path.stem: path for path in sorted((ROOT / "notebooks" / "steps").glob("*.ipynb"))}  # they need no profile
 
 
@@ -43,141 +45,207 @@ class BuildError(RuntimeError):
     """Jupyter Book did not build; the message holds its warnings, which count as errors."""
 
 
-def parameters(profile: str, overrides: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that a notebook of this profile is given, checked."""
-    given = read_profile(profile) | overrides
-    Config.from_mapping(given)
+# --- which runs ---------------------------------------------------------------------------------------------------
+
+
+def parameters(profiles: Sequence[str], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that the notebooks are given, checked: those of the first profile, with the others beside it.
+
+    Without a profile those of LEAD, whose own `beside` names the others.
+    """
+    lead, *others = profiles or [LEAD]
+    given = read_profile(lead) | ({"beside": others} if profiles else {}) | overrides
+    config = Config.from_mapping(given)
+    names = [Path(name).stem for name in (lead, *config.beside)]
+    for name in names:
+        if names.count(name) > 1:
+            raise SettingError(f"profile={shown(name)}: is named twice")
+    for name in config.beside:
+        beside(config, name)  # a wrong one is refused before any work on another
     return given
 
 
-def execute(
-    profile: str, overrides: dict[str, Any], folder: Path, names: Sequence[str], say: Callable[[str], None]
-) -> list[Path]:
-    """Compute a profile, then execute the named templates on it into `folder`; returns the executed notebooks.
+def all_runs(config: Config) -> list[Config]:
+    """The configs of a page's runs, its own first."""
+    return [config, *(beside(config, profile) for profile in config.beside)]
 
-    The computing comes first and in this process, where it shows its progress; the notebooks find it in the store.
+
+# --- executing ----------------------------------------------------------------------------------------------------
+
+
+def execute_templates(
+    profiles: Sequence[str],
+    overrides: Mapping[str, Any],
+    folder: Path,
+    say: Callable[[str], None],
+    names: Iterable[str] = TEMPLATES,
+) -> list[Path]:
+    """Compute what the named templates show of each run, and execute them into `folder`; returns what was executed.
+
+    The computing comes first and in this process, where it shows its progress; the notebooks find it in the store. What
+    nothing has changed for is left alone.
     """
-    given = parameters(profile, overrides)
-    experiment = Experiment(Config.from_mapping(given), say)
-    experiment.metrics()
-    Measurements(experiment).all()
-    folder.mkdir(parents=True, exist_ok=True)
-    runs = []
-    for name in names:
-        again = _again(TEMPLATES[name], profile, overrides, from_record=experiment.record is not None)
-        source = _made_from(TEMPLATES[name], given, experiment, again)
-        runs.append(_Run(TEMPLATES[name], folder / f"{name}.ipynb", given, source, again, _machine(experiment)))
-    _execute(runs, min(os.cpu_count() or 1, len(runs)), say)
-    return [run.target for run in runs]
+    given = parameters(profiles, overrides)
+    config = Config.from_mapping(given)
+    writable(folder)
+    lead = (profiles or [LEAD])[0]
+    command = {name: value for name, value in given.items() if name in overrides or (name == "beside" and profiles)}
+    stores, record = _Stores(folder / ".stores.json"), Record.find(config)
+    machine = in_words(record.environment if record else _here(config))
+    feet = {name: _foot(TEMPLATES[name], lead, command, from_record=record is not None) for name in names}
+
+    def runs() -> list[Run]:
+        facts = [_facts(run, stores) for run in all_runs(config)]
+        made = []
+        for name, foot in feet.items():
+            source = made_from(TEMPLATES[name], [given, foot, facts, machine])
+            made.append(Run(TEMPLATES[name], folder / f"{name}.ipynb", given, foot, source, machine, folded=False))
+        return made
+
+    if wanted := [run.template.stem for run in runs() if not is_current(run)]:
+        _compute(all_runs(config), wanted, say)
+        stores.renew(Path(run.results_dir) for run in all_runs(config))
+    asked = runs()
+    execute(_changed(asked, say), torch.get_num_threads(), say)
+    return [run.target for run in asked]
 
 
 def execute_steps(folder: Path, say: Callable[[str], None]) -> list[Path]:
     """Execute the steps of the method, with their own parameters, into `folder`; returns the executed notebooks."""
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = environment(torch.device("cpu"), "fp32")
+    writable(folder)
+    machine = in_words(environment(torch.device("cpu"), "fp32"))
     runs = []
     for name, template in STEPS.items():
-        again = _again(template, None, {}, from_record=False)
-        source = hashlib.sha256(f"{_code(template)}{again}{_described(facts)}".encode()).hexdigest()
-        runs.append(_Run(template, folder / f"{name}.ipynb", {}, source, again, _described(facts)))
-    _execute(runs, 1, say)  # one by one: they train, and would be in each other's way
+        foot = _foot(template, None, {}, from_record=False)
+        source = made_from(template, [foot, machine])
+        runs.append(Run(template, folder / f"{name}.ipynb", {}, foot, source, machine, folded=True))
+    execute(_changed(runs, say), 1, say)
     return [run.target for run in runs]
 
 
-class _Run(NamedTuple):
-    """A notebook to be executed: its template, where it goes, its parameters, a digest of what it is made from, what is
-    added at its foot, and the machine that its numbers are from."""
-
-    template: Path
-    target: Path
-    given: dict[str, Any]
-    source: str
-    again: str
-    machine: str
+def _changed(runs: Sequence[Run], say: Callable[[str], None]) -> list[Run]:
+    """Those runs that have to be executed; of the others it is said that they are kept."""
+    wanted = [run for run in runs if not is_current(run)]
+    if kept := [run.template.stem for run in runs if run not in wanted]:
+        say(f"kept, since nothing they depend on has changed: {', '.join(kept)}")
+    return wanted
 
 
-def _execute(runs: Sequence[_Run], at_once: int, say: Callable[[str], None]) -> None:
-    """Execute notebooks, so many at once, each in a process of its own; those are kept that nothing has changed for."""
-    wanted = []
-    for run in runs:
-        if _source_of(run.target) == run.source:
-            say(f"{run.template.stem}: kept, nothing that it depends on has changed")
-        else:
-            wanted.append(run)
-    done = Parallel(n_jobs=at_once, return_as="generator")(delayed(_executed)(run) for run in wanted)
-    for run, seconds in zip(wanted, done, strict=True):
-        say(f"{run.template.stem}: executed in {seconds:.1f} s")
+def _compute(configs: Sequence[Config], names: Sequence[str], say: Callable[[str], None]) -> None:
+    """Compute what the named pages show of every run, as far as it is not recorded; leaves `metrics.json` as well."""
+    experiments = [Experiment(config, say) for config in configs]  # all settings are checked before any work
+    loaded = chapters.load()
+    measures = [loaded[name].measure for name in names if hasattr(loaded.get(name), "measure")]
+    for experiment in experiments:
+        say(f"run {run_title(experiment.config)}: {'recorded' if experiment.record else 'computed here'}")
+        for measure in (write_metrics, *measures):
+            with contextlib.suppress(NotRecorded):  # the page says so
+                measure(experiment)
 
 
-def _executed(run: _Run) -> float:
-    """Execute one notebook; returns the seconds that it took."""
-    start = time.perf_counter()
-    beside = run.target.with_name(f".{run.target.name}")
-    papermill.execute_notebook(run.template, beside, parameters=run.given, kernel_name="python3", progress_bar=False)
-    notebook = nbformat.read(beside, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            tags = cell.metadata.setdefault("tags", [])
-            if "injected-parameters" in tags:
-                tags.append("remove-input")  # the foot of the page lists every parameter
-            elif "remove-input" not in tags:
-                tags.append("hide-input")
-    notebook.cells.append(nbformat.v4.new_markdown_cell(run.again, id="again"))
-    # papermill notes absolute paths, which tell a reader nothing and the world where the author keeps things
-    for path in ("input_path", "output_path"):
-        del notebook.metadata["papermill"][path]
-    notebook.metadata["made_from"] = run.source
-    notebook.metadata["made_on"] = run.machine
-    nbformat.write(notebook, beside)
-    beside.replace(run.target)
-    return time.perf_counter() - start
+class _Stores:
+    """What the runs' stores held when the pages were made from them, in a file of JSON: name, size and time of change.
+
+    A file that was added since changes no page, and one that was replaced does: it may hold another time.
+    """
+
+    def __init__(self, file: Path):
+        self._file = file
+        try:
+            self._known: dict[str, dict[str, list[int]]] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def held(self, results: Path) -> dict[str, list[int]]:
+        """What is known of a run's store, where that is still so, or else what it holds now."""
+        now, known = listing(results / "store"), self._known.get(str(results), {})
+        return known if known.items() <= now.items() else now
+
+    def renew(self, results: Iterable[Path]) -> None:
+        """Know what the stores hold now, where that is not known or has changed."""
+        for folder in results:
+            self._known[str(folder)] = self.held(folder) or listing(folder / "store")
+        self._file.write_text(json.dumps(self._known), encoding="utf-8")
 
 
-def _again(template: Path, profile: str | None, overrides: dict[str, Any], *, from_record: bool) -> str:
-    """The foot of a page: the command that makes it, from the root of the repository, and the notebook."""
-    explained = "rerun.md" if template.stem == OPENING else "../rerun.md"
-    changed = ["Add `-p NAME VALUE` for another setting.", ""]
-    if from_record:
-        changed = [
-            "Add `-p NAME VALUE` for another setting. What it changes is then not taken from the record: it needs the "
-            "data, and computing it may take hours.",
-            "",
-        ]
-    lines = [
-        "## Make this page again",
-        "",
+def listing(folder: Path) -> dict[str, list[int]]:
+    """Size and time of change of each file of a folder, by name; no hidden ones."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        files = {entry.name: entry.stat() for entry in entries if entry.is_file() and not entry.name.startswith(".")}
+    return {name: [files[name].st_size, files[name].st_mtime_ns] for name in sorted(files)}
+
+
+def _facts(config: Config, stores: _Stores) -> list[Any]:
+    """All that the results of a run depend on, beside the code."""
+    facts = [config.as_dict(), stores.held(Path(config.results_dir))]
+    if record := Record.find(config):
+        return [*facts, record.content["checksum"], listing(record.store)]
+    if not DATASETS[config.dataset].embedded:
+        facts.append(Experiment(config).dataset.fingerprint)
+    return facts
+
+
+def _here(config: Config) -> dict[str, Any]:
+    """What a run is computed on here."""
+    device = resolve_device(config.device)
+    return environment(device, resolve_precision(config.precision, device))
+
+
+def in_words(facts: Mapping[str, Any]) -> str:
+    """A machine in one line."""
+    device = facts["gpu"] or facts["cpu"]
+    return f"{device}; Python {facts['python']}, torch {facts['torch']}, {facts['precision']}"
+
+
+# --- the foot of a page -------------------------------------------------------------------------------------------
+
+
+def _foot(template: Path, profile: str | None, changed: Mapping[str, Any], *, from_record: bool) -> str:
+    """The foot of a page: its code, the command that makes it from the root of the repository, and the notebook."""
+    recorded = " What it changes is then not taken from the record: it needs the data, and computing it may take hours."
+    command = papermill_command(template, profile, changed)
+    for option in (" -f ", " -y "):
+        command = command.replace(option, f" \\\n   {option}")
+    code: list[str] = []
+    if profile is not None:  # a step has its code between the paragraphs
+        cells = (f"```python\n{source}\n```" for source in template_code(template))
+        code = _folded("The code of this page", *cells)
+    again = [
         "From the root of the repository, in its environment (`source .venv/bin/activate`):",
-        "",
-        "```bash",
-        papermill_command(template, profile, overrides).replace(" -f ", " \\\n    -f ").replace(" -y ", " \\\n    -y "),
-        "```",
-        "",
-        *changed,
+        f"```bash\n{command}\n```",
+        f"Add `-p NAME VALUE` for another setting.{recorded if from_record else ''}",
         f"To download: {{download}}`this page's notebook <{template.name}>`, with its outputs. "
-        f"[Run it again]({explained}) explains every parameter.",
+        f"[Run it again]({'' if profile else '../'}rerun.md) explains every parameter.",
     ]
     repository = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]
     if repository["url"]:
         links = launch_links(template, repository["url"], repository["branch"])
         launch = ", ".join(f"[{service}]({link})" for service, link in links.items())
-        lines += [
-            "",
+        again.append(
             f"To launch the template, with its default parameters: {launch}. On Colab, first run "
-            f"`%pip install git+{repository['url']}`.",
-        ]
-    return "\n".join(lines)
+            f"`%pip install git+{repository['url']}`."
+        )
+    return "\n\n".join([*code, *_folded("Make this page again", *again)])
 
 
-def papermill_command(template: Path, profile: str | None, overrides: dict[str, Any]) -> str:
+def _folded(summary: str, *inside: str) -> list[str]:
+    """Markdown that folds out: in the book, and in Jupyter."""
+    name = summary.lower().replace(" ", "-")
+    return [f'<details class="foot" id="{name}">\n<summary>{summary}</summary>', *inside, "</details>"]
+
+
+def papermill_command(template: Path, profile: str | None, changed: Mapping[str, Any]) -> str:
     """The shell command that executes a template as the book did; without a profile, with the template's parameters.
 
-    Left out is what says where things lie on this machine: it decides no number, and would mean nothing elsewhere.
+    Left out is what says where things lie on this machine: it decides no number, and would mean nothing on another.
     """
     words = ["papermill", template.relative_to(ROOT).as_posix(), "out.ipynb"]
     if profile is not None:
         path = Path(profile) if Path(profile).suffix else Path("notebooks/profiles") / f"{profile}.yml"
         words += ["-f", path.name if path.is_absolute() else path.as_posix()]
-    for setting, value in overrides.items():
+    for setting, value in changed.items():
         if setting not in WHERE_MADE:
             words += ["-y", json.dumps({setting: value})]  # JSON is YAML, and keeps the type of every value
     return shlex.join(words)
@@ -193,129 +261,118 @@ def launch_links(template: Path, url: str, branch: str) -> dict[str, str]:
     }
 
 
-def _made_from(template: Path, given: dict[str, Any], experiment: Experiment, again: str) -> str:
-    """A digest of all that an executed notebook shows: template, code, parameters, data, and what it runs on."""
-    total = hashlib.sha256(_code(template).encode())
-    for path in sorted(experiment.record.folder.rglob("*")) if experiment.record else ():
-        total.update(path.read_bytes() if path.is_file() else b"")
-    rest = [given, again, experiment.dataset.fingerprint, _machine(experiment)]
-    total.update(json.dumps(rest, sort_keys=True).encode())
-    return total.hexdigest()
+# --- the book -----------------------------------------------------------------------------------------------------
 
 
-def _code(template: Path) -> str:
-    """A digest of a template and of the package."""
-    total = hashlib.sha256(template.read_bytes())
-    for path in sorted(path for package in ("bu_core", "bu_book") for path in (ROOT / package).rglob("*.py")):
-        total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def _machine(experiment: Experiment) -> str:
-    return _described(experiment.environment)
-
-
-def _described(facts: dict[str, Any]) -> str:
-    device = facts["gpu"] or facts["cpu"]
-    return f"{device}; Python {facts['python']}, torch {facts['torch']}, {facts['precision']}"
-
-
-def _source_of(notebook: Path) -> str | None:
-    return nbformat.read(notebook, as_version=4).metadata.get("made_from") if notebook.exists() else None
-
-
-def build(profiles: Sequence[str], overrides: dict[str, Any], output: Path, say: Callable[[str], None]) -> Path:
-    """Execute every template on every profile and build the book; returns the path of its first page."""
-    output = output.resolve()
-    source = output / "_build" / "source"
-    chapters = [name for name in TEMPLATES if name != OPENING]
-    for profile in profiles:
-        parameters(profile, overrides)  # a wrong one is refused before any work on another
+def build(profiles: Sequence[str], overrides: Mapping[str, Any], output: Path, say: Callable[[str], None]) -> Path:
+    """Execute every template and build the book; returns the path of its first page."""
+    output = path_of("--output", output).resolve()
+    made = output / "_build"
+    for folder in (output, made, made / "source", made / "source" / "steps", made / "html"):
+        writable(folder)
+    config = Config.from_mapping(parameters(profiles, overrides))
+    for run in all_runs(config):
+        writable(Path(run.results_dir), "results_dir")
     start = time.perf_counter()
-    names = [_folder_name(profile) for profile in profiles]
-    for profile, name in zip(profiles, names, strict=True):
-        say(f"profile {name}")
-        execute(profile, overrides, source / name, [*chapters, OPENING], say)
-    say("the method, step by step")
-    execute_steps(source / "steps", say)
+    execute_templates(profiles, overrides, made / "source", say)
+    execute_steps(made / "source" / "steps", say)
     executed = time.perf_counter()
-    runs = "\n".join(
-        f"  - [{name}]({name}/utility.ipynb): {described(profile)}"
-        for profile, name in zip(profiles, names, strict=True)
-    )
-    _stage(source, names, chapters, runs)
-    _jupyter_book(source, output)
-    page = output / "_build" / "html" / "index.html"
+    pages = _stage(made / "source", made / "_config.yml", profiles, config)
+    _jupyter_book(made, pages, say)
+    page = made / "html" / "index.html"
     say(f"computed and executed in {executed - start:.1f} s, built in {time.perf_counter() - executed:.1f} s")
     say(f"the book: {page}")
     return page
 
 
-def _folder_name(profile: str) -> str:
-    return Path(profile).stem
+def writable(folder: Path, setting: str = "--output") -> None:
+    """Make a folder. Raises SettingError where that, or a file in it, cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingError(f"{setting}={shown(str(folder))}: cannot be written ({reason})") from error
 
 
-def _stage(source: Path, names: Sequence[str], chapters: Sequence[str], runs: str) -> None:
-    """Put the prose, the opening page, the report and the table of contents beside the executed notebooks.
+def _stage(source: Path, settings: Path, profiles: Sequence[str], config: Config) -> list[str]:
+    """Put the prose, the report, the contents and the settings beside the executed notebooks; returns the pages' names.
 
-    `runs`: the list of all runs, for the opening page.
+    A file that is there already, with the same content, is not touched, so that its page is not built again.
     """
     for path in (ROOT / "book").iterdir():
         if path.name == "_static":
-            shutil.copytree(path, source / path.name, dirs_exist_ok=True)
+            for file in path.iterdir():
+                _write(source / path.name / file.name, file.read_bytes())
         elif path.is_file():
-            shutil.copy(path, source)
-    opening = nbformat.read(source / names[0] / f"{OPENING}.ipynb", as_version=4)
-    for cell in opening.cells:
-        if cell.cell_type == "markdown":
-            cell.source = cell.source.replace("{profile}", names[0]).replace("{runs}", runs)
-        for output in cell.get("outputs", ()):
-            if "text/markdown" in output.get("data", {}):
-                output.data["text/markdown"] = output.data["text/markdown"].replace("{profile}", names[0])
-    nbformat.write(opening, source / f"{OPENING}.ipynb")
-    (source / "executions.md").write_text(_report(source, names, chapters))
+            _write(source / path.name, path.read_bytes())
+    _write(source / "executions.md", _report(source).encode())
+    shown_settings = yaml.safe_load((ROOT / "_config.yml").read_text())
+    if profiles and not config.beside:
+        shown_settings["title"] += f". On {run_title(config)} alone"
+    _write(settings, yaml.safe_dump(shown_settings, sort_keys=False, allow_unicode=True).encode())
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
-    parts = []
-    for part in contents["parts"]:
-        for name in names if "{profile}" in part["caption"] else names[:1]:
-            parts.append(json.loads(json.dumps(part).replace("{profile}", name)))
-    (source / "_toc.yml").write_text(yaml.safe_dump(contents | {"parts": parts}, sort_keys=False))
+    return [contents["root"], *(page["file"] for part in contents["parts"] for page in part["chapters"])]
 
 
-def _report(source: Path, names: Sequence[str], chapters: Sequence[str]) -> str:
-    """The page that says of each notebook when, how long and with which command it was executed."""
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    if not path.is_file() or path.read_bytes() != content:
+        path.write_bytes(content)
+
+
+def _report(source: Path) -> str:
+    """The page that says of each notebook when, on what and how long it was executed."""
     lines = [
         "# When and where each notebook ran",
         "",
-        "Each chapter with results is a notebook that papermill executed. What it shows was computed before: the "
-        "seconds here are those of the notebook alone, and how long the models took stands in the chapters. The "
-        "parameters, the machine and commit that made each model, and the command are at each chapter's foot.",
+        "Each page with results is a notebook that papermill executed. What it shows was computed before: the seconds "
+        "here are those of the notebook alone, and how long the models took stands in the chapters. The parameters, "
+        "the machine and commit that made each model, and the command are at each page's foot.",
     ]
-    parts = [(f"Results on {name}", name, chapters) for name in names]
-    for title, name, listed in [*parts, ("The method, step by step", "steps", list(STEPS))]:
-        found = {
-            chapter: nbformat.read(source / name / f"{chapter}.ipynb", as_version=4).metadata for chapter in listed
-        }
-        (machine,) = {metadata["made_on"] for metadata in found.values()}
-        lines += ["", f"## {title}", "", f"On: {machine}.", ""]
+    listed = {"Results": {name: f"{name}.ipynb" for name in chapters.CHAPTERS if name in TEMPLATES}}
+    listed["The method, step by step"] = {name: f"steps/{name}.ipynb" for name in STEPS}
+    for title, files in listed.items():
+        facts = {name: json.loads((source / file).read_text(encoding="utf-8")) for name, file in files.items()}
+        made_on = sorted({notebook["metadata"]["made_on"] for notebook in facts.values()})
+        lines += ["", f"## {title}", "", f"On: {'; '.join(made_on)}.", ""]
         lines += ["| notebook | executed (UTC) | seconds |", "|---|---|---|"]
-        for chapter, metadata in found.items():
-            run = metadata["papermill"]
-            lines.append(
-                f"| [{chapter}]({name}/{chapter}.ipynb) | {run['start_time'][:16].replace('T', ' ')} "
-                f"| {run['duration']:.1f} |"
-            )
+        for name, notebook in facts.items():
+            run = notebook["metadata"]["papermill"]
+            when = run["start_time"][:16].replace("T", " ")
+            lines.append(f"| [{name}]({files[name]}) | {when} | {run['duration']:.1f} |")
     return "\n".join(lines) + "\n"
 
 
-def _jupyter_book(source: Path, output: Path) -> None:
-    program = Path(sys.executable).with_name("jupyter-book")
-    strict = ("-W", "-n", "--keep-going")  # warnings are errors, a reference to nothing is a warning, name them all
-    command = [program, "build", source, "--config", ROOT / "_config.yml", "--path-output", output, *strict]
-    log = output / "_build" / "sphinx.log"
-    with log.open("w") as file:
-        result = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
-    if result.returncode:
-        lines = log.read_text().splitlines()
+def _jupyter_book(made: Path, pages: Sequence[str], say: Callable[[str], None]) -> None:
+    """Build the HTML, where anything that it is made from has changed. Raises BuildError."""
+    from importlib.metadata import version
+
+    html, stamp, log = made / "html", made / ".built_from", made / "sphinx.log"
+    files = [made / "_config.yml", *sorted(path for path in (made / "source").rglob("*") if path.is_file())]
+    facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    source = hashlib.sha256(json.dumps([facts, version("jupyter-book"), version("sphinx")]).encode()).hexdigest()
+    there = all((html / f"{page}.html").is_file() for page in pages)
+    if there and stamp.is_file() and stamp.read_text() == source:
+        say("the pages: kept, since nothing has changed")
+        return
+    stamp.unlink(missing_ok=True)
+    for page in html.rglob("*.html"):
+        if page.relative_to(html).with_suffix("").as_posix() not in pages:
+            page.unlink()  # of an earlier book
+    if in_child(_sphinx, made, log=log):
+        shutil.rmtree(made / ".doctrees", ignore_errors=True)  # else the next build would neither read nor warn again
+        lines = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8")).splitlines()  # without colours
         causes = [line for line in lines if "WARNING" in line or "ERROR" in line] or lines[-20:]
         raise BuildError("\n".join(["the book could not be built:", *causes, f"the whole log: {log}"]))
+    stamp.write_text(source)
+
+
+def _sphinx(made: Path) -> None:
+    """Jupyter Book, as its command line does it."""
+    from jupyter_book.cli.main import main
+
+    strict = ("-W", "-n", "--keep-going")  # warnings are errors, a reference to nothing is a warning, name them all
+    where = ("--config", str(made / "_config.yml"), "--path-output", str(made.parent))
+    main(["build", str(made / "source"), *where, *strict])
