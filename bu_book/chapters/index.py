@@ -22,7 +22,8 @@ from .what_forgets import Components
 
 Result = TypeVar("Result")
 
-COMPARED = ("boundary_shrink", "boundary_expanding", "retrain")  # the paper's methods, and what they are to be like
+# The paper's two methods, and what they are to be like.
+COMPARED = SHRINK, EXPANDING, RETRAIN = "boundary_shrink", "boundary_expanding", "retrain"
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def measure(experiment: Experiment) -> Answers:
 def components(experiment: Experiment) -> Components:
     """The components of the methods, those of Boundary Shrink among them; NotRecorded where one of these is not."""
     made = what_forgets.components(experiment)
-    there = made.methods.get("boundary_shrink", {})
+    there = made.methods.get(SHRINK, {})
     if missing := [called for name, called in what_forgets.COMPONENT_TITLES.items() if name not in there]:
-        raise NotRecorded(f"Boundary Shrink, {', '.join(missing)}")
+        raise NotRecorded(f"{title(SHRINK)}, {', '.join(missing)}")
     return made
 
 

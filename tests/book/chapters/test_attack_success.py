@@ -8,6 +8,7 @@ from bu_book import claims
 from bu_book.chapters import attack_success
 from bu_book.claims import NOT_REPRODUCED, PARTLY, REPRODUCED
 from bu_core.experiment.metrics import Metrics
+from tests.book.notebooks import templates
 from tests.book.printed import as_printed, attack, changed, without
 
 CLAIMS = {3: attack_success.finetune_checks, 7: attack_success.privacy_checks}
@@ -95,3 +96,21 @@ def test_the_two_baselines_are_judged_otherwise_on_faces():
 def test_numbers_that_contradict_a_claim_do_not_reproduce_it():
     found = changed(as_printed("cifar10"), "finetune", accuracy={"forget_train": 50.0}, attack=attack(59))
     assert verdict(3, found) == NOT_REPRODUCED
+
+
+def test_the_nearest_and_the_farthest_model_are_named_for_each_attack():
+    words = templates("attack_success").nearest_and_farthest
+    own, shadow, quality = words(with_shadows(as_printed("cifar10"))).splitlines()
+    assert own.endswith(
+        "Retrain's ASR is 50.0 %. Closest to it is Boundary Shrink, 2.0 points away; farthest Fisher, 50.0 points."
+    )
+    assert "shadow models:** Retrain's ASR is 57.0 %" in shadow
+    assert "60 to 60 % right" in quality
+
+
+def test_without_retrain_only_the_quality_of_the_attack_is_told():
+    found = without(as_printed("cifar10"), "retrain")
+    for name, result in found.methods.items():
+        found = changed(found, name, attack=attack(result.attack.asr.value))
+    (quality,) = templates("attack_success").nearest_and_farthest(found).splitlines()
+    assert quality.startswith("- **How good is the attack?**")

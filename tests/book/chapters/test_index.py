@@ -7,10 +7,12 @@ import pytest
 
 from bu_book.chapters import audit, index, what_forgets
 from bu_book.gaps import Gaps
+from bu_book.variations import variations
 from bu_core.config import Config, described
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import evaluation
 from bu_core.experiment.record import NotRecorded
+from tests.book.notebooks import templates
 from tests.book.printed import as_printed
 from tests.helpers import small_experiment
 
@@ -97,3 +99,45 @@ def test_the_runs_beside_the_pages_own_are_described_by_their_profiles(tmp_path:
     }
     changed = of_profile(tmp_path, beside=["digits"], seed=5)
     assert index.descriptions({"mine": changed, "theirs": experiment}) == {"theirs": described("digits")}
+
+
+def test_the_sentences_hold_the_numbers_of_the_page():
+    found, said = as_printed("cifar10"), templates("index")
+    assert said.forgets(found) == (
+        "Boundary Shrink still recognises 5.9 % of unseen images of the class, Boundary Expanding 7.0 %, Retrain "
+        "0.0 %. Against the original, accuracy on the other classes changes by -1.7 points (Shrink), -3.8 (Expanding) "
+        "and +0.9 (Retrain)."
+    )
+    assert said.private(found) == (
+        "A membership attack calls 52 % of the forgetting data members after Shrink and 45 % after Expanding, against "
+        "50 % after Retrain. But of images whose truth is known, it gets 60 to 60 % right, by model; guessing "
+        "gets 50 %."
+    )
+    assert "Shrink recognises 91.0 % of the forgetting data, Expanding 92.0 %, Retrain 3.0 %." in said.lasts(
+        {"boundary_shrink": 91.0, "boundary_expanding": 92.0, "retrain": 3.0}
+    )
+
+
+def test_what_forgets_is_told_of_boundary_shrink(experiment: Experiment):
+    made = index.components(experiment)
+    recognised = {name: found.recognised for name, found in made.methods["boundary_shrink"].items()}
+    sentence = templates("index").what_forgets(made)
+    before = made.original.accuracy["forget_train"]
+    assert f"from {before:.1f} % to {recognised['statistics']:.1f} %." in sentence
+    assert f"weights alone take them to {recognised['weights']:.1f} %" in sentence
+    assert sentence.endswith(f"both, as in the released code, to {recognised['both']:.1f} %.")
+
+
+def test_another_training_has_a_sentence_of_its_own(tmp_path: Path):
+    own = small_experiment(tmp_path, elsewhere=[{"epochs": 1}, {"seed": 1}])
+    varied = variations(own)
+    (other,) = varied.trained_otherwise
+    still = other.methods["boundary_shrink"].before.accuracy["forget_test"]
+    sentence = templates("index").trained_otherwise(varied)
+    assert sentence.startswith("Trained otherwise (*allcnn, width 0&#46;1, 1 epochs at lr 0&#46;1*): ")
+    assert f"Boundary Shrink {still:.1f} % and {-other.cost('boundary_shrink', 'remain_test'):+.1f} points" in sentence
+
+
+def test_an_entry_of_the_list_ends_with_its_chapter():
+    entry = templates("index").numbered("Is it?", "attack_success", "It is.", "", "It was.")
+    assert entry == "1. **Is it?** It is. It was. [The numbers: attack success](attack_success.ipynb)"

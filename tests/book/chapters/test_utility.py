@@ -8,6 +8,7 @@ import pytest
 from bu_book import claims
 from bu_book.chapters import utility
 from bu_book.claims import NOT_REPRODUCED, PARTLY, REPRODUCED
+from tests.book.notebooks import templates
 from tests.book.printed import as_printed, attack, changed, without
 
 CLAIMS = {4: utility.baseline_checks, 5: utility.fisher_checks, 6: utility.amnesiac_checks}
@@ -89,3 +90,12 @@ def test_numbers_that_contradict_a_claim_do_not_reproduce_it():
     assert verdict(5, intact) == NOT_REPRODUCED
     free = changed(found, "amnesiac", accuracy={"remain_train": 99.5}, attack=attack(39))
     assert [check.holds for check in utility.amnesiac_checks(free)] == [True, False, False]
+
+
+def test_both_tables_are_told_in_words():
+    lines = templates("utility").both_tables(as_printed("cifar10")).splitlines()
+    assert lines[-1] == (
+        "- **Amnesiac** recognises 0.00 % of $D_f$ and 0.00 % of $D_{ft}$. It changes accuracy by -4.18 points on "
+        "$D_r$ and -3.33 on $D_{rt}$."
+    )
+    assert not [line for line in lines if "Original" in line]
