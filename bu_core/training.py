@@ -5,10 +5,14 @@ are float32 throughout; with precision `bf16` the products of the forward and ba
 step is captured once and replayed (`Step`).
 """
 
+import copy
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Protocol
 
 import torch
@@ -18,9 +22,8 @@ from tqdm import tqdm
 
 from .checks import SettingError
 from .data import LabelledImages, pixels
-from .models import Classifier, batchnorms
-
-Precision = Literal["fp32", "bf16"]
+from .models import Classifier, batchnorms, build
+from .precision import Precision, Workload, faster
 
 # cuDNN's fastest algorithms add in an order that changes from run to run; the same seed shall give the same numbers.
 torch.backends.cudnn.deterministic = True
@@ -82,7 +85,12 @@ def fit(
     interrupted or not. `penalty(model, images, indices)` is added to the loss of each batch, where given;
     `around_step(epoch, labels)` gives a context for a step to run in, or None where it needs none; epochs are counted
     from 0, and the labels of the batch are on the CPU, so that to look at them does not wait for a GPU.
+
+    A model that has `diverged` takes no further step: nothing brings it back. Its epochs are counted to the end, and
+    `around_step` is asked once in each, about no label. Raises SettingError, as `check_batches` does.
     """
+    if batchnorm == "train":
+        check_batches(model, data.images, recipe.batch_size)
     model.train()
     if batchnorm == "frozen":
         for layer in batchnorms(model):
@@ -93,7 +101,10 @@ def fit(
     done = _restore(checkpoint.load(label), model, optimiser) if checkpoint else 0
     with tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False) as bar:
         for epoch in range(done, recipe.epochs):
-            for batch, here in _batches(data, recipe, epoch):
+            lost = diverged(model)
+            if lost and around_step:
+                around_step(epoch, labels[:0])
+            for batch, here in () if lost else _batches(data, recipe, epoch):
                 around = around_step(epoch, labels[here]) if around_step else None
                 if around is None:
                     step(batch)
@@ -104,6 +115,31 @@ def fit(
             if checkpoint and epoch + 1 < recipe.epochs:
                 checkpoint.save(label, _state(model, optimiser, epoch + 1))
     model.eval()
+
+
+def diverged(model: nn.Module) -> bool:
+    """Whether a weight or a buffer of `model`, such as a running statistic, is not finite."""
+    found = [tensor.detach() for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()]
+    return not nn.utils.get_total_norm(found, math.inf).isfinite()
+
+
+def check_batches(model: nn.Module, images: Tensor, batch_size: int) -> None:
+    """Raise SettingError where a batch of the uint8 `images` would hold one image, and BatchNorm see one pixel of it.
+
+    Such a layer has a single value for each channel, and no variance to divide by.
+    """
+    count = len(images)
+    if batch_size != 1 and count % batch_size != 1:
+        return
+    try:
+        with torch.no_grad():
+            copy.deepcopy(model).train()(pixels(images[:1]))
+    except ValueError as error:
+        wrong = f"batch_size={batch_size}: leaves a batch of 1 of {count} images, of which BatchNorm sees one pixel"
+        if count == 1:
+            raise SettingError(f"{wrong}; allowed: 2 images or more") from error
+        better = next(size for size in itertools.count(batch_size + 1) if count % size != 1)
+        raise SettingError(f"{wrong}; {better} would work") from error
 
 
 class Step:
@@ -204,14 +240,19 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 @torch.no_grad()
-def predict(model: Classifier, images: Tensor, precision: Precision, batch_size: int = 500) -> Tensor:
-    """Logits, float32, (N, K), of uint8 images in evaluation mode."""
+def predict(model: Classifier, images: Tensor, precision: Precision, batch_size: int | None = None) -> Tensor:
+    """Logits, float32, (N, K), of uint8 images in evaluation mode; `batch_size` is `at_once(images)` by default."""
     model.eval()
     out = []
-    for batch in images.split(batch_size):
+    for batch in images.split(batch_size or at_once(images)):
         with autocast(images.device, precision):
             out.append(model(pixels(batch)).float())
     return torch.cat(out)
+
+
+def at_once(images: Tensor) -> int:
+    """How many images a model reads fastest in one batch when it is not trained: a CPU's cache should hold them."""
+    return 500 if images.device.type == "cuda" else max(16, min(500, 2**17 // images.shape[-2:].numel()))
 
 
 def resolve_device(device: str) -> torch.device:
@@ -223,17 +264,45 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def resolve_precision(precision: str, device: torch.device) -> Precision:
-    """`auto` takes bfloat16 where it is faster: on a GPU that multiplies in it, and on a CPU with matrix tiles (AMX).
+def resolve_precision(precision: str, device: torch.device, workload: Workload | None = None) -> Precision:
+    """What to compute in: `fp32` and `bf16` are taken as they are, `auto` stands for the faster of them.
 
-    A CPU that has AVX512-BF16 alone took 1.1 to 1.2 times as long for a training step of the half-width All-CNN in
-    bfloat16 as in float32 (batches of 64, one and two threads, torch 2.13).
+    Which is faster is timed on the `workload` (see `precision.faster`), once a machine. Without one, and on a GPU that
+    does not multiply in bfloat16, it is told from the hardware: matrix units mean `bf16`.
     """
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+        units = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        units = torch.cpu._is_amx_tile_supported()
+    if workload is None or (device.type == "cuda" and not units):
+        return "bf16" if units else "fp32"
+    return faster(device, workload, _trial(device, workload))
+
+
+def _trial(device: torch.device, workload: Workload) -> Callable[[Precision, int], Callable[[], None]]:
+    """Prepares a training step of so many random images, as `fit` would run it: warm, and captured on a GPU."""
+    channels, height, width = workload.shape
+    model = cache(lambda: build(workload.model, channels, 2, workload.width, seed=0).to(device).train())
+    generator = torch.Generator().manual_seed(0)
+
+    def prepare(precision: Precision, images: int) -> Callable[[], None]:
+        noise = torch.randint(0, 256, (images, height, width, channels), dtype=torch.uint8, generator=generator)
+        data = LabelledImages(noise.permute(0, 3, 1, 2), torch.arange(images) % 2).to(device)
+        optimiser = torch.optim.SGD(model().parameters(), lr=0.0, momentum=0.9, fused=True)
+        step = Step(model(), optimiser, data, Recipe(1, 0.0, 0.9, images, precision, 0), F.cross_entropy, None)
+        batch = data.labels.new_tensor(range(images))
+
+        def run() -> None:
+            step(batch)
+            synchronise(device)
+
+        for _ in range(Step.WARM_UP + 2 if device.type == "cuda" else 1):
+            run()
+        return run
+
+    return prepare
 
 
 def synchronise(device: torch.device) -> None:

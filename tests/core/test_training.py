@@ -14,8 +14,19 @@ from torch.nn import functional as F
 from bu_core import store
 from bu_core.data import Dataset, LabelledImages, pixels
 from bu_core.models import Classifier, build
-from bu_core.training import Recipe, Step, fit, predict, resolve_device, resolve_precision
-from tests.helpers import TOY_RECIPE, refusal, same_state
+from bu_core.results import Artefact
+from bu_core.training import (
+    Recipe,
+    Step,
+    at_once,
+    check_batches,
+    diverged,
+    fit,
+    predict,
+    resolve_device,
+    resolve_precision,
+)
+from tests.helpers import TOY_RECIPE, refusal, same_state, toy_images
 
 
 def model_for(data: Dataset, seed: int = 0) -> Classifier:
@@ -126,7 +137,7 @@ class FileCheckpoint:
         return store.read(self.path, {}).tensors if self.path.exists() else None
 
     def save(self, label: str, state: dict[str, Tensor]) -> None:
-        store.write(self.path, {}, state, {})
+        store.write(self.path, {}, Artefact(state, {}))
         if self.saves is not None:
             self.saves -= 1
             if self.saves == 0:
@@ -177,6 +188,59 @@ def test_at_rate_0_with_frozen_statistics_nothing_moves(toy: Dataset, trained: C
     assert same_state(fitted(toy, trained, lr=0.0, batchnorm="frozen"), trained)
 
 
+@pytest.mark.parametrize(("count", "batch_size", "works"), [(9, 8, 9), (9, 4, 5), (2, 1, 2), (3, 1, 3), (1, 64, None)])
+def test_a_batch_that_batchnorm_cannot_use_is_refused(count: int, batch_size: int, works: int | None):
+    """At 4x4 pixels, the last layers of All-CNN see one."""
+    data, model = toy_images(1, count, 0, size=4), build("allcnn", 3, 4, 0.1, 0)
+    before, recipe = copy.deepcopy(model), dataclasses.replace(TOY_RECIPE, batch_size=batch_size)
+    message = refusal(fit, model, data, recipe, label="test")
+    assert message.startswith(f"batch_size={batch_size}: leaves a batch of 1 of {count} images")
+    assert same_state(model, before)
+    if works:
+        assert f"; {works} would work" in message
+        fit(model, data, dataclasses.replace(recipe, batch_size=works), label="test")
+    fit(model, data, recipe, label="test", batchnorm="frozen")
+    fit(build("allcnn_groupnorm", 3, 4, 0.1, 0), data, recipe, label="test")
+
+
+def test_a_batch_of_one_is_fine_where_it_has_pixels(toy: Dataset):
+    check_batches(model_for(toy), toy.train.images, 1)
+    fitted(toy, epochs=1, batch_size=len(toy.train) - 1)
+
+
+# --- divergence ---------------------------------------------------------------------------------------------------
+
+
+def test_a_diverged_fit_takes_no_further_step(toy: Dataset, tmp_path: Path):
+    steps, epochs = [], []
+
+    def objective(logits: Tensor, labels: Tensor) -> Tensor:
+        steps.append(len(labels))
+        return F.cross_entropy(logits, labels)
+
+    def around(epoch: int, labels: Tensor) -> None:
+        epochs.append(epoch)
+
+    model = model_for(toy)
+    assert not diverged(model)
+    recipe = dataclasses.replace(TOY_RECIPE, lr=1e30)
+    fit(model, toy.train, recipe, label="test", objective=objective, around_step=around)
+    assert diverged(model)
+    assert not model.training
+    assert sum(steps) == len(toy.train), "one epoch of four"
+    assert epochs == [0] * 5 + [1, 2, 3], "who looks at a fit sees all of its epochs"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["classifier.bias", "body.0.1.running_mean"])
+def test_one_number_that_is_not_finite_is_divergence(toy: Dataset, name: str, value: float):
+    model = model_for(toy)
+    model.state_dict()[name][0] = 1e38
+    assert not diverged(model)
+    model.state_dict()[name][0] = value
+    assert diverged(model)
+
+
 # --- prediction ---------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +259,10 @@ def test_the_batch_size_of_prediction_does_not_matter(toy: Dataset, trained: Cla
     whole = predict(trained, toy.test.images, "fp32")
     parts = predict(trained, toy.test.images, "fp32", batch_size)
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_more_small_images_than_large_ones_are_read_at_once():
+    assert [at_once(torch.empty(0, 3, size, size)) for size in (8, 32, 64, 224)] == [500, 128, 32, 16]
 
 
 def test_prediction_in_bf16_is_near(toy: Dataset, trained: Classifier):
