@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..checks import BatchNorm, Epochs, LearningRate, PixelDistance, Range
 from ..data import LabelledImages, pixels
 from ..models import Classifier
-from ..training import Penalty, Precision, autocast
+from ..training import Penalty, Precision, at_once, autocast
 from .register import method
 from .task import UnlearningTask
 
@@ -65,7 +65,7 @@ def nearest_labels(
     data: LabelledImages,
     epsilon: float,
     precision: Precision,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     *,
     steps: int = 1,
     step_size: float = 1.0,
@@ -81,10 +81,10 @@ def crossed_logits(
     precision: Precision,
     steps: int = 1,
     step_size: float = 1.0,
-    batch_size: int = 500,
+    batch_size: int | None = None,
 ) -> Tensor:
     """What the model says of the cross sample of each image: logits, float32, (N, K)."""
-    found = []
+    found, batch_size = [], batch_size or at_once(data.images)
     for images, own in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
         crossed = cross_samples(model, pixels(images), own, epsilon, precision, steps, step_size)
         with torch.no_grad(), autocast(images.device, precision):
