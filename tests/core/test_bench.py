@@ -46,6 +46,19 @@ def test_plain_shrink_gives_the_same_labels(task: UnlearningTask, monkeypatch: p
     assert (given[0] == ours)[crossed].float().mean() > 0.9, "ours are kept in [0, 1], equation 2's are not"
 
 
+def test_the_released_procedure_searches_in_every_step_and_fits(task: UnlearningTask):
+    weights = {name: weight.clone() for name, weight in task.original.state_dict().items()}
+    model = bench.released_boundary_shrink(task, epochs=4, lr=0.05)
+    assert all(torch.equal(weights[name], weight) for name, weight in task.original.state_dict().items())
+    images = task.split.forget_train.images
+    assert (predict(model, images, "fp32").argmax(1) == task.split.forget_class).float().mean() < 0.5
+
+
+def test_what_the_released_attack_undoes_it_does_again():
+    images = torch.rand(2, 3, 4, 4)
+    torch.testing.assert_close(bench._normalised(bench._denormalised(images)), images)
+
+
 def test_plain_expanding_forgets_as_ours_does(task: UnlearningTask):
     ours = METHODS["boundary_expanding"](task, epochs=5, lr=0.05)
     plain = bench.plain_boundary_expanding(bench.replace(task, recipe=bench.replace(task.recipe, lr=0.05)), 5)
@@ -64,4 +77,6 @@ def test_the_table_has_every_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     }  # fmt: skip
     for name, both in found["medians"].items():
         assert found["times faster than plain"][name] == both["plain"] / both["ours"]
+    assert set(found["medians"]["boundary_shrink"]) == {"ours", "plain", "released"}
+    assert list(found["times faster than released"]) == ["boundary_shrink"]
     assert json.loads((tmp_path / "bench.json").read_text())["medians"] == found["medians"]
