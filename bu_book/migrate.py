@@ -1,0 +1,133 @@
+"""Bring a store or a record of version 0.1 to the keys and names of today; nothing is computed and nothing is lost.
+
+    python -m bu_book migrate results/digits/store book/results/lfw
+
+Models keep their names: they took hours. A measurement gets the key that its registration derives, and its facts the
+form of its class. What a file held stays as it was, value for value; a file of an unknown kind is left where it is.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from bu_core.experiment.measurement import MEASUREMENTS
+from bu_core.experiment.record import ASKED_FOR, checksum
+from bu_core.results import Artefact, pack, unpack
+from bu_core.store import digest, read_any, write, write_json
+
+from . import chapters
+
+Key = dict[str, Any]
+Moved = tuple[str, Key, Artefact]  # the new kind, key and content
+
+
+def migrate(folder: Path, say: Callable[[str], None]) -> None:
+    """Migrate a folder of artefacts, or a record with its `store`; what was migrated already is left alone."""
+    chapters.load()  # which registers the measurements
+    store = folder / "store" if (folder / "record.json").exists() else folder
+    paths = sorted(store.glob("*.safetensors"))
+    read = {path: read_any(path) for path in paths}
+    originals = [_looked_at(key) for path, (key, _) in read.items() if path.name.startswith(_OF_ORIGINALS)]
+    count = 0
+    for path, (key, artefact) in read.items():
+        if (moved := _moved(path.name.rsplit("-", 1)[0], key, artefact, originals)) is not None:
+            kind, new_key, content = moved
+            write(store / f"{kind}-{digest(new_key)}.safetensors", new_key, content)
+            path.unlink()
+            count += 1
+    say(f"{folder}: {count} of {len(paths)} files renewed")
+    if (folder / "record.json").exists():
+        content = json.loads((folder / "record.json").read_text())
+        content["config"] = {name: value for name, value in content["config"].items() if name not in ASKED_FOR}
+        seal(folder, content)
+
+
+_OF_ORIGINALS = ("said-original-", "outputs-original-")  # before and after
+
+
+def _looked_at(key: Key) -> Key:
+    return key["of"] if "of" in key else key["models"]["original"]
+
+
+def seal(folder: Path, content: dict[str, Any]) -> None:
+    """Write `record.json` with the names of the record's files and a checksum of itself."""
+    content = content | {"files": sorted(path.name for path in (folder / "store").iterdir())}
+    write_json(folder / "record.json", content | {"checksum": checksum(content)})
+
+
+def _moved(kind: str, key: Key, artefact: Artefact, originals: Sequence[Key]) -> Moved | None:
+    """The new form of an artefact; None for one that keeps its name."""
+    if "measurement" in key:
+        return None  # it was migrated already
+    old, _, model = kind.partition("-")
+    tensors, facts = dict(artefact.tensors), dict(artefact.facts)
+    if old == "said":
+        made = {"recording": None, **{name: facts[name] for name in facts if name != "gpu"}}
+        return _made("outputs", model, key, {}, tensors, {"made": made})
+    if old == "attack":
+        return _made("attack", model, key, {}, tensors, facts)
+    if old == "judged":
+        return _made("evaluation", model, key, {"reestimated_on": key["images"]}, tensors, facts)
+    if old == "back":
+        return _made("recovered", model, key, {"images": key["images"]}, tensors, facts)
+    if old == "shifted":
+        return _made("channel_shift", model, key, {}, tensors, facts | {"seconds": None})
+    if old == "curve":
+        return _made("forgetting_curve", model, key, {}, tensors, facts)
+    if old == "attention":
+        return _made("attention_maps", model, key, {"region": key["region"]}, tensors, facts)
+    if old == "outlines":
+        of = [each for each in originals if (each["dataset"], each["recipe"]["seed"]) == (key["dataset"], key["seed"])]
+        tensors = {name.replace("mean_image", "mean.image"): tensor for name, tensor in tensors.items()}
+        key = key | {"of": of[0]}
+        return _made("object_outline", "", key, {"region": key["region"]}, tensors, facts)
+    if old == "decision_space":
+        tensors = {f"maps.{name}": tensor for name, tensor in tensors.items()}
+        return _made("feature_map", "", key, {}, tensors, {"compactness": facts})
+    if old == "neighbours":
+        given = {"walks": key["walks"], "epsilons": key["epsilons"]}
+        return _made("neighbour_search", "", key, given, tensors, facts)
+    if old == "timing":
+        return _made("timing", "", key, {"rounds": key["runs"]}, tensors, facts)
+    return None
+
+
+def _made(name: str, model: str, old: Key, arguments: Key, tensors: Key, facts: Key) -> Moved:
+    """An artefact under the key of a measurement, in the form that its class has today."""
+    asked = MEASUREMENTS[name]
+    of = old["of"] if isinstance(old["of"], list) else [old["of"]]
+    models = {key.get("method", "original"): key for key in of}
+    if name in ("channel_shift", "forgetting_curve"):
+        models["original"] = _original(of[0])
+    forget_class = old.get("forget_class", next((key["forget_class"] for key in of if "forget_class" in key), None))
+    key: Key = {
+        "measurement": name,
+        "version": asked.version,
+        "constants": dict(asked.constants()),
+        "models": models,
+        "forget_class": forget_class,
+        "arguments": arguments,
+    }
+    if asked.sampled:
+        key["sample_size"] = old["sample_size"]
+    if asked.timed:
+        key["machine"] = old["machine"]
+    kind = get_type_hints(asked.compute, include_extras=True)["return"]
+    result = pack(unpack(kind, tensors, _nested(tensors) | facts if tensors else facts))
+    kept = {of: tensors[of] for of in result.tensors}  # in the dtype that the file had
+    return (f"{name}-{model}" if model else name), key, Artefact(kept, result.facts, result.recorded)
+
+
+def _nested(tensors: Mapping[str, Any]) -> Key:
+    """The empty dictionaries that lead to tensors named by the way to them."""
+    nested: Key = {}
+    for name in tensors:
+        inner = nested
+        for step in name.split(".")[:-1]:
+            inner = inner.setdefault(step, {})
+    return nested
+
+
+def _original(key: Key) -> Key:
+    return {name: value for name, value in key.items() if name not in ("method", "settings", "forget_class")}
