@@ -70,7 +70,7 @@ def execute(runs: Sequence[Run], threads: int, say: Callable[[str], None]) -> No
 
 def _executed(run: Run, manager: type) -> float:
     """Execute one notebook; returns the seconds that it took."""
-    import papermill
+    import papermill  # not needed where nothing has changed
 
     start = time.perf_counter()
     beside = run.target.with_name(f".{run.target.name}")
@@ -231,13 +231,16 @@ def _serve(connection_file: str, threads: int) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process soon after its parent, however that ends; and let Ctrl-C be the parent's affair."""
+    """End this process as soon as the one that asked for it has ended, and let Ctrl-C be that one's affair.
+
+    The fork server would not do it: it runs for as long as a process that it forked.
+    """
     os.setsid()
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.3)
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
