@@ -11,7 +11,7 @@ override PROFILE := $(value PROFILE)
 export PROFILE
 
 .DEFAULT_GOAL := help
-.PHONY: help env book pdf reference test bench lint lock clean
+.PHONY: help env book pdf reference quick test bench lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
@@ -19,7 +19,7 @@ help: ## list the targets
 
 env: $(READY) ## make the Python environment in .venv
 
-book: $(READY) ## run the notebooks on PROFILE (unless told: cifar10, cifar10-released, lfw, digits) and build the book
+book: $(READY) ## build the book, led by PROFILE (unless told: cifar10 and the runs it names; several stand side by side)
 	@set -f; $(BIN)/python -m bu_book build $$PROFILE
 
 pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chromium or Chrome
@@ -27,6 +27,9 @@ pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chro
 
 reference: $(READY) ## compute PROFILE in full and record it under book/results; goes on where it was stopped
 	@set -f; $(BIN)/python -m bu_book record $$PROFILE
+
+quick: $(READY) ## run the tests that execute no notebook, build no book and open no browser
+	$(BIN)/python -m pytest -q -m "not book"
 
 test: lint ## check the code, run every test, build the smoke book and open its pages
 	$(BIN)/python -m pytest

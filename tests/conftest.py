@@ -45,16 +45,45 @@ def task(toy: Dataset) -> UnlearningTask:
     return UnlearningTask(original, initial, parts, TOY_RECIPE, recorded=lambda window: updates)
 
 
+# A second run, small and with a name that must reach a page as nothing but text.
+BESIDE = """
+dataset: digits
+title: 'Ann$\\frac$ <svg onload=alert(1)>'
+width: 0.1
+epochs: 1
+seed: 1
+methods: [retrain, boundary_shrink]
+unlearning: {boundary_shrink: {epochs: 1}}
+timing_runs: 1
+sample_size: 50
+device: cpu
+precision: fp32
+results_dir: results/beside
+"""
+
+
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The book, built on the smoke profile as `python -m bu_core book smoke` builds it: the folder of its HTML."""
+    """The book, led by the smoke profile with a second run beside it: the folder of its HTML."""
     from bu_book.build import build as build_book  # the tests of bu_core run without the book
 
     folder = tmp_path_factory.mktemp("book")
-    return build_book(["smoke"], {"results_dir": str(folder / "results")}, folder, print).parent
+    (folder / "beside.yml").write_text(BESIDE)
+    given = {"results_dir": str(folder / "results" / "smoke")}
+    return build_book(["smoke", str(folder / "beside.yml")], given, folder, print).parent
 
 
 @pytest.fixture(scope="session")
 def smoke_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that the tests of single notebooks share."""
     return tmp_path_factory.mktemp("results")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "book: executes notebooks, builds the book or opens it; not in `make quick`")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"smoke_book", "smoke_results"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("book")

@@ -1,5 +1,6 @@
 """The pages of the smoke book, opened from file:// in headless Chromium with the network off."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,15 +59,51 @@ def test_search_finds_the_shadow_class(smoke_book: Path, browser: Browser):
     page.locator("#search-results li a[href*='method.html']").first.wait_for(timeout=10_000)
 
 
-def test_folded_code_opens(smoke_book: Path, browser: Browser):
-    page = browser.open(smoke_book / "smoke" / "utility.html")
-    folded = page.locator("details.hide")
-    assert folded.count() > 3
-    assert not page.locator("details.hide[open]").count()
-    code = folded.first.locator("pre").first
-    assert not code.is_visible()
-    folded.first.locator("summary").click()
-    code.wait_for(state="visible", timeout=5_000)
+@pytest.mark.parametrize("name", ["the-code-of-this-page", "make-this-page-again"])
+def test_the_foot_of_a_page_opens(smoke_book: Path, browser: Browser, name: str):
+    folded = browser.open(smoke_book / "utility.html").locator(f"#{name}")
+    inside = folded.locator("pre").first
+    assert not inside.is_visible()
+    folded.locator("summary").click()
+    inside.wait_for(state="visible", timeout=5_000)
+
+
+def test_the_checks_behind_a_verdict_open(smoke_book: Path, browser: Browser):
+    folded = browser.open(smoke_book / "entropy.html").locator("table.verdicts details").first
+    assert folded.get_attribute("open") is None
+    folded.locator("summary").click()
+    assert folded.get_attribute("open") is not None
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_keyboard_turns_from_one_run_to_the_other(smoke_book: Path, executable: str, width: int):
+    with Browser(executable, width) as browser:
+        page = browser.open(smoke_book / "entropy.html")
+        tabs = page.locator(".sd-tab-set").first
+        first, second = (tabs.locator("> .sd-tab-content").nth(place) for place in range(2))
+        assert (first.is_visible(), second.is_visible()) == (True, False)
+        tabs.locator("> input").first.focus()
+        page.keyboard.press("ArrowRight")
+        assert (first.is_visible(), second.is_visible()) == (False, True)
+
+
+def test_a_figure_stands_on_the_page_itself_in_the_dark(smoke_book: Path, executable: str):
+    with Browser(executable, dark=True) as browser:
+        page = browser.open(smoke_book / "entropy.html")
+        grounds = page.evaluate("""() => {
+            const opaque = (e) => !e ? "" : getComputedStyle(e).backgroundColor !== "rgba(0, 0, 0, 0)"
+                ? getComputedStyle(e).backgroundColor : opaque(e.parentElement);
+            return [...document.querySelectorAll(".bu-block")].map(opaque);
+        }""")
+        assert set(grounds) == {page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor")}
+
+
+def test_the_letters_of_a_figure_stay_legible_on_a_phone(smoke_book: Path, executable: str):
+    with Browser(executable, PHONE) as browser:
+        page = browser.open(smoke_book / "entropy.html")
+        drawn = page.locator("figure > svg").first.bounding_box()
+        assert drawn is not None
+        assert drawn["width"] > 500  # and its box scrolls, which `test_every_page_opens_without_a_fault` sees
 
 
 def test_no_output_shows_a_warning_or_progress(smoke_book: Path, browser: Browser):
@@ -78,10 +115,11 @@ def test_no_output_shows_a_warning_or_progress(smoke_book: Path, browser: Browse
 
 
 def test_a_chapter_names_the_command_that_makes_it(smoke_book: Path, browser: Browser):
-    page = browser.open(smoke_book / "smoke" / "entropy.html")
-    told = page.locator("#make-this-page-again pre").inner_text()
+    page = browser.open(smoke_book / "entropy.html")
+    told = page.locator("#make-this-page-again pre").text_content()
     joined = told.replace("\\\n", "")  # as a shell joins lines
-    assert joined.split() == ["papermill", "notebooks/entropy.ipynb", "out.ipynb", "-f", "notebooks/profiles/smoke.yml"]
+    command = ["papermill", "notebooks/entropy.ipynb", "out.ipynb", "-f", "notebooks/profiles/smoke.yml", "-y"]
+    assert shlex.split(joined)[:-1] == command
     link = page.locator("#make-this-page-again a.download").get_attribute("href")
-    notebook = nbformat.read((smoke_book / "smoke" / link).resolve(), as_version=4)
+    notebook = nbformat.read((smoke_book / link).resolve(), as_version=4)
     assert any(output for cell in notebook.cells for output in cell.get("outputs", []))

@@ -29,7 +29,7 @@ def executable() -> str:
 
 def test_the_pdf_has_every_chapter_under_a_bookmark(smoke_book: Path, executable: str, tmp_path: Path):
     chapters = contents(smoke_book)
-    assert {"index.html", "method.html", "claims.html", "extending.html"} <= {page.name for page in chapters}
+    assert {"index.html", "method.html", "ledger.html", "extending.html"} <= {page.name for page in chapters}
     reader = PdfReader(pdf(smoke_book, tmp_path / "book.pdf", print))
     assert [item.title for item in reader.outline] == list(chapters.values())
     for item in reader.outline:
@@ -49,6 +49,15 @@ def test_nothing_on_paper_is_cut_off(smoke_book: Path, executable: str):
             if found := browser.open(page).evaluate(CUT):
                 cut[page.name] = found
     assert cut == {}
+
+
+def test_paper_shows_every_run(smoke_book: Path, executable: str):
+    with Browser(executable, PRINTED) as browser:
+        browser.page.emulate_media(media="print")
+        page = browser.open(smoke_book / "entropy.html")
+        tabs = page.locator(".sd-tab-content")
+        assert tabs.count() > 1
+        assert all(tab.is_visible() for tab in tabs.all())
 
 
 def test_without_a_browser_one_line_says_so(monkeypatch: pytest.MonkeyPatch):
