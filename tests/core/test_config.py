@@ -227,9 +227,9 @@ def test_the_main_profiles_are_shipped():
     assert {"digits", "cifar10"} <= set(profiles())
 
 
-def test_the_paper_setting_is_the_cifar10_profile():
+def test_the_setting_of_the_papers_text_is_a_profile():
     """DIGEST: All-CNN, 30 epochs, lr 0.1, momentum 0.9, batches of 64; 10 epochs, lr 1e-5 and 1e-4."""
-    config = Config.from_profile("cifar10")
+    config = Config.from_profile("cifar10-text")
     assert (config.model, config.epochs, config.lr, config.momentum, config.batch_size) == (
         "allcnn", 30, 0.1, 0.9, 64,
     )  # fmt: skip
