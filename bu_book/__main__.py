@@ -71,6 +71,17 @@ def record(arguments: argparse.Namespace) -> None:
     said(f"recorded: {publish(experiment, arguments.profile, f'make reference PROFILE={arguments.profile}')}")
 
 
+def migrate(arguments: argparse.Namespace) -> None:
+    """Bring stores and records of version 0.1 to the keys and names of today; nothing is computed or lost."""
+    from bu_core.checks import path_of
+    from bu_core.command_line import said
+
+    from .migrate import migrate as migrate_folder
+
+    for folder in arguments.folders:
+        migrate_folder(path_of("folder", folder), said)
+
+
 def _parser() -> argparse.ArgumentParser:
     from bu_core.command_line import add_overrides
 
@@ -85,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         made[command.__name__].set_defaults(command=command)
         add_overrides(made[command.__name__])
+    made["migrate"] = commands.add_parser("migrate", help=migrate.__doc__, description=migrate.__doc__)
+    made["migrate"].set_defaults(command=migrate)
+    made["migrate"].add_argument("folders", nargs="+", type=Path, help="the folder of a store, or of a record")
     made["record"].add_argument("profile", help="the name of a profile")
     for name, folder in (("notebooks", "executed"), ("build", "book"), ("pdf", "book")):
         told = (

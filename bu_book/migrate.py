@@ -9,8 +9,9 @@ form of its class. What a file held stays as it was, value for value; a file of 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
+from bu_core.checks import SettingError, shown
 from bu_core.experiment.measurement import MEASUREMENTS
 from bu_core.experiment.record import ASKED_FOR, checksum
 from bu_core.results import Artefact, pack, unpack
@@ -26,8 +27,15 @@ def migrate(folder: Path, say: Callable[[str], None]) -> None:
     """Migrate a folder of artefacts, or a record with its `store`; what was migrated already is left alone."""
     chapters.load()  # which registers the measurements
     store = folder / "store" if (folder / "record.json").exists() else folder
+    if not store.is_dir():
+        raise SettingError(f"folder={shown(str(folder))}: no such folder of artefacts")
     paths = sorted(store.glob("*.safetensors"))
-    read = {path: read_any(path) for path in paths}
+    read = {}
+    for path in paths:
+        try:
+            read[path] = read_any(path)
+        except ValueError as error:
+            say(f"{path}: {error}; left as it is")
     originals = [_looked_at(key) for path, (key, _) in read.items() if path.name.startswith(_OF_ORIGINALS)]
     count = 0
     for path, (key, artefact) in read.items():
@@ -113,8 +121,7 @@ def _made(name: str, model: str, old: Key, arguments: Key, tensors: Key, facts: 
         key["sample_size"] = old["sample_size"]
     if asked.timed:
         key["machine"] = old["machine"]
-    kind = get_type_hints(asked.compute, include_extras=True)["return"]
-    result = pack(unpack(kind, tensors, _nested(tensors) | facts if tensors else facts))
+    result = pack(unpack(asked.result, tensors, _nested(tensors) | facts if tensors else facts))
     kept = {of: tensors[of] for of in result.tensors}  # in the dtype that the file had
     return (f"{name}-{model}" if model else name), key, Artefact(kept, result.facts, result.recorded)
 

@@ -1,7 +1,7 @@
 """One look for every figure and table of the book, in light and in dark.
 
-A figure is drawn once, on no ground, with INK for what is black on paper and PAPER for what is white. `as_svg` turns the
-two into the colours that the page has, so the same drawing serves both modes and stays sharp at any width.
+A figure is drawn once, on no ground, with INK for what is black on paper and PAPER for what is white. `as_svg` turns
+the two into the colours that the page has, so the same drawing serves both modes and stays sharp at any width.
 """
 
 import html

@@ -4,8 +4,8 @@
     experiment.model("boundary_shrink")     # the unlearned model
     experiment.outputs("boundary_shrink")   # what it says of D_r, D_f, D_rt, D_ft
 
-The names of the models are `original` and those in METHODS. What is measured of them is in `metrics` and in the chapters
-of the book, each a `Measurement`.
+The names of the models are `original` and those in METHODS. What is measured of them is in `metrics` and in the
+chapters of the book, each a `Measurement`.
 """
 
 import contextlib

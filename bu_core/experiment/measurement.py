@@ -49,7 +49,12 @@ class Measurement(Generic[Result]):
                 return pack(self.compute(experiment, **given))
 
         found = experiment.store.get(self._kind(given), self.key(experiment, **given), make)
-        return unpack(get_type_hints(self.compute, include_extras=True)["return"], found.tensors, found.facts)
+        return unpack(self.result, found.tensors, found.facts)
+
+    @functools.cached_property
+    def result(self) -> type[Result]:
+        """The class of the result."""
+        return get_type_hints(self.compute, include_extras=True)["return"]
 
     def key(self, experiment: "Experiment", *arguments: Any, **named: Any) -> dict[str, Any]:
         """All that the result depends on: what it is found by."""
