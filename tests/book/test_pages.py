@@ -76,34 +76,39 @@ def test_the_checks_behind_a_verdict_open(smoke_book: Path, browser: Browser):
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_keyboard_turns_from_one_run_to_the_other(smoke_book: Path, executable: str, width: int):
-    with Browser(executable, width) as browser:
-        page = browser.open(smoke_book / "entropy.html")
-        tabs = page.locator(".sd-tab-set").first
-        first, second = (tabs.locator("> .sd-tab-content").nth(place) for place in range(2))
-        assert (first.is_visible(), second.is_visible()) == (True, False)
-        tabs.locator("> input").first.focus()
-        page.keyboard.press("ArrowRight")
-        assert (first.is_visible(), second.is_visible()) == (False, True)
+def test_the_keyboard_turns_from_one_run_to_the_other(smoke_book: Path, browser: Browser, width: int):
+    browser.page.set_viewport_size({"width": width, "height": 900})
+    tabs = browser.open(smoke_book / "entropy.html").locator(".sd-tab-set").first
+    first, second = (tabs.locator("> .sd-tab-content").nth(place) for place in range(2))
+    assert (first.is_visible(), second.is_visible()) == (True, False)
+    tabs.locator("> input").first.focus()
+    browser.page.keyboard.press("ArrowRight")
+    assert (first.is_visible(), second.is_visible()) == (False, True)
+    browser.page.set_viewport_size({"width": DESKTOP, "height": 900})
 
 
-def test_a_figure_stands_on_the_page_itself_in_the_dark(smoke_book: Path, executable: str):
-    with Browser(executable, dark=True) as browser:
-        page = browser.open(smoke_book / "entropy.html")
-        grounds = page.evaluate("""() => {
-            const opaque = (e) => !e ? "" : getComputedStyle(e).backgroundColor !== "rgba(0, 0, 0, 0)"
-                ? getComputedStyle(e).backgroundColor : opaque(e.parentElement);
-            return [...document.querySelectorAll(".bu-block")].map(opaque);
-        }""")
-        assert set(grounds) == {page.evaluate("() => getComputedStyle(document.documentElement).backgroundColor")}
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_figure_stands_on_the_page_itself(smoke_book: Path, browser: Browser, dark: bool):
+    browser.page.emulate_media(color_scheme="dark" if dark else "light")
+    page = browser.open(smoke_book / "entropy.html")
+    grounds = page.evaluate("""() => {
+        const clear = "rgba(0, 0, 0, 0)";
+        const ground = (e) => {
+            const own = getComputedStyle(e).backgroundColor;
+            return own === clear && e.parentElement ? ground(e.parentElement) : own;
+        };
+        return [...document.querySelectorAll(".bu-block, .bu-block svg, .bd-main h1")].map(ground);
+    }""")
+    assert len(set(grounds)) == 1
+    browser.page.emulate_media(color_scheme="light")
 
 
-def test_the_letters_of_a_figure_stay_legible_on_a_phone(smoke_book: Path, executable: str):
-    with Browser(executable, PHONE) as browser:
-        page = browser.open(smoke_book / "entropy.html")
-        drawn = page.locator("figure > svg").first.bounding_box()
-        assert drawn is not None
-        assert drawn["width"] > 500  # and its box scrolls, which `test_every_page_opens_without_a_fault` sees
+def test_the_letters_of_a_figure_stay_legible_on_a_phone(smoke_book: Path, browser: Browser):
+    browser.page.set_viewport_size({"width": PHONE, "height": 900})
+    drawn = browser.open(smoke_book / "entropy.html").locator("figure > svg").first.bounding_box()
+    assert drawn is not None
+    assert drawn["width"] > 500  # and its box scrolls, which `test_every_page_opens_without_a_fault` sees
+    browser.page.set_viewport_size({"width": DESKTOP, "height": 900})
 
 
 def test_no_output_shows_a_warning_or_progress(smoke_book: Path, browser: Browser):
