@@ -170,13 +170,22 @@ def notebook_config() -> Config:
     injected = [cell.startswith("# Parameters\n") for cell in shell.user_ns["In"][:-1]]
     known = {field.name for field in fields(Config)}
     asked = {
-        target.id
+        target.id: statement.value
         for cell, by_papermill in zip(cells, injected, strict=True)
         for statement in cell.body
-        for target in getattr(statement, "targets", [])
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
         if isinstance(target, ast.Name) and (by_papermill or target.id in known)
     }
-    return Config.from_mapping({name: shell.user_ns[name] for name in shell.user_ns if name in asked})
+    return Config.from_mapping({name: _worth(name, value, shell.user_ns) for name, value in asked.items()})
+
+
+def _worth(name: str, value: ast.expr, names: Mapping[str, Any]) -> Any:
+    """What a cell assigned to a name: as it stands there, since an import may have taken the name since."""
+    try:
+        return ast.literal_eval(value)
+    except ValueError:
+        return names[name]
 
 
 def run_title(config: Config) -> str:

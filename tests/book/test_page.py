@@ -46,6 +46,12 @@ def test_a_name_that_is_imported_is_no_parameter(cells: Callable[..., None]):
     assert page.notebook_config() == Config(forget_class=2)
 
 
+def test_a_parameter_keeps_its_value_where_an_import_takes_its_name(cells: Callable[..., None]):
+    """As in a notebook that imports `title` from the style, executed with a profile that has a title."""
+    cells("epochs = 2 * 3", "# Parameters\ntitle = 'Faces'\n", "from bu_book.style import title")
+    assert page.notebook_config() == Config(title="Faces", epochs=6)
+
+
 def test_a_parameter_that_papermill_injects_and_nobody_has_is_refused(cells: Callable[..., None]):
     cells("dataset = 'digits'", "# Parameters\nforgetclass = 3\n")
     assert "did you mean 'forget_class'?" in refusal(page.notebook_config)
