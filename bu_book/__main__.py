@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     from bu_core.command_line import run_command
 
-    from .build import BuildError
+    from .execution import BuildError
 
     return run_command(_parser(), arguments, (BuildError,))
 

@@ -32,17 +32,13 @@ from bu_core.experiment.record import WHERE_MADE, NotRecorded, Record
 from bu_core.training import resolve_device, resolve_precision
 
 from . import chapters
-from .execution import Run, execute, in_child, is_current, made_from, template_code
+from .execution import BuildError, Run, execute, in_child, is_current, made_from, template_code
 from .page import beside, run_title
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAD = "cifar10"  # unless told; its profile names the runs that stand beside it
 TEMPLATES = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 STEPS = {path.stem: path for path in sorted((ROOT / "notebooks" / "steps").glob("*.ipynb"))}  # they need no profile
-
-
-class BuildError(RuntimeError):
-    """Jupyter Book did not build; the message holds its warnings, which count as errors."""
 
 
 # --- which runs ---------------------------------------------------------------------------------------------------
@@ -54,7 +50,7 @@ def parameters(profiles: Sequence[str], overrides: Mapping[str, Any]) -> dict[st
     Without a profile those of LEAD, whose own `beside` names the others.
     """
     lead, *others = profiles or [LEAD]
-    given = read_profile(lead) | ({"beside": others} if profiles else {}) | overrides
+    given = {**read_profile(lead), **({"beside": others} if profiles else {}), **overrides}
     config = Config.from_mapping(given)
     names = [Path(name).stem for name in (lead, *config.beside)]
     for name in names:
@@ -179,7 +175,7 @@ def listing(folder: Path) -> dict[str, list[int]]:
 
 def _facts(config: Config, stores: _Stores) -> list[Any]:
     """All that the results of a run depend on, beside the code."""
-    facts = [config.as_dict(), stores.held(Path(config.results_dir))]
+    facts: list[Any] = [config.as_dict(), stores.held(Path(config.results_dir))]
     if record := Record.find(config):
         return [*facts, record.content["checksum"], listing(record.store)]
     if not DATASETS[config.dataset].embedded:

@@ -34,6 +34,10 @@ PRELOADED = ("ipykernel.kernelapp", "sklearn.linear_model", "torch", "bu_book.pa
 DRAWN_BY = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib", "seaborn", "papermill")
 
 
+class BuildError(RuntimeError):
+    """A notebook failed, or Jupyter Book warned; the message says why, in few lines."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A notebook to be executed.
@@ -74,14 +78,18 @@ def _executed(run: Run, manager: type) -> float:
 
     start = time.perf_counter()
     beside = run.target.with_name(f".{run.target.name}")
-    papermill.execute_notebook(
-        run.template,
-        beside,
-        parameters=run.given,
-        kernel_name="python3",
-        progress_bar=False,
-        kernel_manager_class=manager,
-    )
+    try:
+        papermill.execute_notebook(
+            run.template,
+            beside,
+            parameters=run.given,
+            kernel_name="python3",
+            progress_bar=False,
+            kernel_manager_class=manager,
+        )
+    except papermill.PapermillExecutionError as error:
+        where = f"{run.template.relative_to(ROOT)} failed in its cell {error.exec_count}"
+        raise BuildError(f"{where}: {error.ename}: {error.evalue}\nwith its traceback: {beside}") from error
     notebook = nbformat.read(beside, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -143,8 +151,8 @@ class _Kernels:
 
         class Provisioner(LocalProvisioner):
             async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
-                self.process = start(cmd[cmd.index("-f") + 1])
-                self.pid = self.process.pid
+                kernel: Any = start(cmd[cmd.index("-f") + 1])  # it has what is asked of a Popen
+                self.process, self.pid = kernel, kernel.pid
                 return self.connection_info
 
         class Manager(AsyncKernelManager):
@@ -358,11 +366,13 @@ def _judging(tree: ast.AST) -> Iterator[Path]:
 @cache
 def _claims(path: Path, modified: int) -> frozenset[int]:
     """The numbers of the claims that a chapter registers; `modified` is there for the cache to see."""
-    return frozenset(
-        node.args[0].value
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and _name(node.func) == "claim" and isinstance(node.args[0], ast.Constant)
-    )
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and _name(node.func) == "claim" and isinstance(node.args[0], ast.Constant):
+            number = node.args[0].value
+            assert isinstance(number, int)
+            found.add(number)
+    return frozenset(found)
 
 
 def _name(function: ast.expr) -> str:

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .build import BuildError
+from .execution import BuildError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MARGIN = "15mm"
@@ -84,7 +84,7 @@ def pdf(html: Path, target: Path, say: Callable[[str], None]) -> Path:
             page.goto(file.resolve().as_uri(), wait_until="load")
             page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
             page.evaluate(UNLINK)
-            printed = page.pdf(format="A4", margin=dict.fromkeys(("top", "right", "bottom", "left"), MARGIN))
+            printed = page.pdf(format="A4", margin={"top": MARGIN, "right": MARGIN, "bottom": MARGIN, "left": MARGIN})
             writer.append(PdfReader(io.BytesIO(printed)), outline_item=title, import_outline=False)
         opened.close()
     writer.add_metadata({"/Title": "Boundary Unlearning: an executable reproduction"})

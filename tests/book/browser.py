@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
-from bu_book.build import BuildError
+from bu_book.execution import BuildError
 from bu_book.pdf import chromium
 
 OUTSIDE = re.compile(r"^(?!file:|data:|blob:|about:)")

@@ -18,6 +18,7 @@ import papermill
 import psutil
 import pytest
 
+from bu_book import execution
 from bu_book.build import (
     ROOT,
     STEPS,
@@ -154,6 +155,17 @@ def test_a_notebook_refuses_a_parameter_that_it_does_not_have(tmp_path: Path):
     given = {"forgetclass": 3, "results_dir": str(tmp_path)}
     with pytest.raises(papermill.PapermillExecutionError, match="forgetclass.*did you mean 'forget_class'"):
         papermill.execute_notebook(TEMPLATES["utility"], tmp_path / "out.ipynb", given, progress_bar=False)
+
+
+@pytest.mark.book
+def test_a_notebook_that_fails_is_named_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    broken = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    nbformat.write(broken, tmp_path / "broken.ipynb")
+    monkeypatch.setattr(execution, "ROOT", tmp_path)
+    run = execution.Run(tmp_path / "broken.ipynb", tmp_path / "out" / "broken.ipynb", {}, "", "", "", folded=False)
+    run.target.parent.mkdir()
+    with pytest.raises(execution.BuildError, match=r"broken\.ipynb failed.*ZeroDivisionError"):
+        execution.execute([run], 1, print)
 
 
 @pytest.mark.book

@@ -6,7 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 from bu_book import pdf as room
-from bu_book.build import BuildError
+from bu_book.execution import BuildError
 from bu_book.pdf import contents, pdf
 from tests.book.browser import Browser, installed
 
