@@ -107,7 +107,8 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
         return None
     origin, inner = get_origin(bare) or bare, get_args(bare)
     if dataclasses.is_dataclass(bare):
-        hints, fields = get_type_hints(bare, include_extras=True), {}
+        hints = get_type_hints(bare, include_extras=True)
+        fields: dict[str, Any] = {}
         for each in dataclasses.fields(bare):
             name, wanted = each.name, hints[each.name]
             none = _optional(wanted) and facts.get(name, ...) is None  # it says so: not merely left out
