@@ -1,5 +1,6 @@
 """Write a record: what the chapters need of a run, under `book/results/<name>/`; see `bu_core.experiment.record`."""
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,13 @@ from bu_core.checks import SettingError
 from bu_core.data import Dataset
 from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
-from bu_core.store import read_any, same, write, write_json
+from bu_core.experiment.metrics import metrics, write_metrics
+from bu_core.experiment.record import NotRecorded
+from bu_core.results import Artefact
+from bu_core.store import digest, read_any, write
 
-from .measurements import Measurements
+from . import chapters
+from .migrate import seal
 
 LIMIT = 25_000_000  # bytes of one record
 
@@ -19,53 +24,86 @@ _WEIGHTS_KEPT = ("original", "retrain")  # nothing asks for them; they are there
 
 
 def publish(experiment: Experiment, name: str, command: str) -> Path:
-    """Compute all that the chapters need and keep it under `book/results/<name>/`; returns that folder.
+    """Compute what the record `name` lacks of all that the chapters show, and write it; returns its folder.
 
-    A record of that name is replaced, once everything is computed. Raises SettingError where it would exceed LIMIT.
+    What was recorded and has not changed stays byte for byte, since a commit keeps every version of a file. The new
+    record takes the old one's place once everything is there. Raises SettingError where it would exceed LIMIT.
     """
+    write_metrics(experiment)
     for _ in range(2):  # the second time all is there, and what is served is what a reader's machine will ask for
-        experiment.store.served.clear()
-        experiment.metrics()
-        Measurements(experiment).all()
+        experiment = experiment.fresh()
+        metrics(experiment)
+        for chapter in chapters.load().values():
+            with contextlib.suppress(NotRecorded):  # a chapter of methods that this run has not
+                chapter.measure(experiment)
     if not _shows_people(experiment.dataset):
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:
                 experiment.weights(model)
-    kept = sorted(experiment.store.served)
     folder, beside = record.ROOT / name, record.ROOT / f".{name}"
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "store").mkdir(parents=True)
-    for path in kept:
-        key, artefact = read_any(path)
-        there, before = beside / "store" / path.name, folder / "store" / path.name
-        write(there, key, _narrowed(artefact.tensors), artefact.facts)
-        if same(there, before):  # then byte by byte, since a commit keeps every version of a file
-            shutil.copyfile(before, there)
+    for path in sorted(experiment.store.served):
+        _keep(path, folder / "store" / path.name, beside / "store" / path.name)
     dataset = experiment.dataset
-    config = record.which_run(experiment.config)
-    write_json(
-        beside / "record.json",
-        {
-            "config": config,
-            "dataset": {
-                "name": dataset.name,
-                "origin": dataset.origin,
-                "classes": _unnamed(dataset),
-                "shape": list(dataset.train.images.shape[1:]),
-                "fingerprint": dataset.fingerprint,
-                "others_fingerprint": dataset.others_fingerprint,
-            },
-            "environment": experiment.environment,
-            "command": command,
+    content = {
+        "config": record.which_run(experiment.config),
+        "dataset": {
+            "name": dataset.name,
+            "origin": dataset.origin,
+            "classes": _unnamed(dataset),
+            "shape": list(dataset.train.images.shape[1:]),
+            "fingerprint": dataset.fingerprint,
+            "others_fingerprint": dataset.others_fingerprint,
         },
-    )
+        "environment": experiment.environment,
+        "command": command,
+    }
+    seal(beside, content)
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if size > LIMIT:
         shutil.rmtree(beside)
-        raise SettingError(f"sample_size={config['sample_size']}: the record takes {size:,} bytes; allowed: {LIMIT:,}")
+        asked = experiment.config.sample_size
+        raise SettingError(f"sample_size={asked}: the record takes {size:,} bytes; allowed: {LIMIT:,}")
     shutil.rmtree(folder, ignore_errors=True)
     beside.rename(folder)
     return folder
+
+
+def _keep(made: Path, before: Path, there: Path) -> None:
+    """Put an artefact into the new record: that of the old one where nothing in it changed, else what was made."""
+    old = None
+    if before.exists():
+        try:
+            old = read_any(before)
+        except ValueError:
+            old = None  # damaged: what was made takes its place
+    if not made.exists():  # it was served from the old record
+        shutil.copyfile(before, there)
+        return
+    key, artefact = read_any(made)
+    narrowed = _narrowed(artefact)
+    if old is not None and digest(old[0]) == digest(key) and _same(old[1], narrowed):
+        shutil.copyfile(before, there)
+    else:
+        write(there, key, narrowed)
+
+
+def _narrowed(artefact: Artefact) -> Artefact:
+    """The artefact with each tensor in the dtype that its class declares for a record."""
+    tensors = {
+        name: tensor.to(getattr(torch, artefact.recorded.get(name, str(tensor.dtype).removeprefix("torch."))))
+        for name, tensor in artefact.tensors.items()
+    }
+    return Artefact(tensors, artefact.facts, artefact.recorded)
+
+
+def _same(one: Artefact, other: Artefact) -> bool:
+    return (
+        one.facts == other.facts
+        and one.tensors.keys() == other.tensors.keys()
+        and all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
+    )
 
 
 def _shows_people(dataset: Dataset) -> bool:
@@ -77,11 +115,3 @@ def _unnamed(dataset: Dataset) -> list[str]:
     if _shows_people(dataset):
         return [f"person {number}" for number in range(1, len(dataset.classes) + 1)]
     return list(dataset.classes)
-
-
-def _narrowed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    narrow = {}
-    for name, tensor in tensors.items():
-        kind = name.rsplit(".", 1)[-1]
-        narrow[name] = tensor.to({"logits": torch.float16, "labels": torch.uint8}.get(kind, tensor.dtype))
-    return narrow

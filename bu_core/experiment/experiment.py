@@ -44,6 +44,7 @@ class Experiment(Fitting):
 
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, extend: Record | None = None):
         super().__init__()
+        self._answered: dict[str, ModelOutputs] = {}
         self.say, self.folder = say, Path(config.results_dir).expanduser()
         self.record = None if extend else Record.find(config)
         if self.record:
@@ -92,7 +93,7 @@ class Experiment(Fitting):
     @property
     def sound(self) -> tuple[str, ...]:
         """The models that did not diverge: whose outputs are finite. No other is looked at further."""
-        return tuple(name for name in self.names if not outputs(self, name).diverged)
+        return tuple(name for name in self.names if not self.answered(name).diverged)
 
     @cached_property
     def split(self) -> ForgetSplit:  # type: ignore[override]  # a Fitting is given it, an Experiment makes it
@@ -120,9 +121,15 @@ class Experiment(Fitting):
         with self.store.exact():
             yield
 
+    def answered(self, name: str) -> "ModelOutputs":
+        """What a model says of the four sets, and how it was made; read once and kept in memory."""
+        if name not in self._answered:
+            self._answered[name] = outputs(self, name)
+        return self._answered[name]
+
     def outputs(self, name: str) -> dict[str, Outputs]:
         """What a model says of each of the four sets, on the CPU."""
-        found = outputs(self, name)
+        found = self.answered(name)
         return {part: getattr(found, part) for part in SPLITS}
 
     def answers(self, model: Classifier) -> dict[str, Outputs]:
@@ -141,7 +148,15 @@ class Experiment(Fitting):
         unlearning = dict(self.config.unlearning) | {method: self.config.unlearning[method] | settings}
         changed.config = replace(self.config, unlearning=unlearning)
         changed._models = {name: model for name, model in self._models.items() if name != method}
+        changed._answered = {name: found for name, found in self._answered.items() if name != method}
         return changed
+
+    def fresh(self) -> "Experiment":
+        """This experiment as if it had asked for nothing yet; `store.served` lists what it asks for from now on."""
+        again = copy.copy(self)
+        again.store = copy.copy(self.store)
+        again.store.served, again._answered = set(), {}
+        return again
 
     def variation(self, methods: Sequence[str], **change: Any) -> "Experiment":
         """This experiment with some of `config.ELSEWHERE` changed, and fewer methods: the same data and store.
@@ -152,7 +167,7 @@ class Experiment(Fitting):
         changed.config = config = self._with_classes(replace(self.config, elsewhere=(), methods=methods, **change))
         changed.precision = precision = change.get("precision", self.precision)
         changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr, precision=precision, seed=config.seed)
-        changed._models, changed._recordings = {}, {}
+        changed._models, changed._recordings, changed._answered = {}, {}, {}
         changed.__dict__.pop("split", None)  # made for the class of this one
         changed.__dict__["environment"] = self.environment | {"precision": precision}
         return changed
