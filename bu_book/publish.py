@@ -1,6 +1,7 @@
 """Write a record: what the chapters need of a run, under `book/results/<name>/`; see `bu_core.experiment.record`."""
 
 import contextlib
+import json
 import shutil
 from pathlib import Path
 
@@ -99,11 +100,16 @@ def _narrowed(artefact: Artefact) -> Artefact:
 
 
 def _same(one: Artefact, other: Artefact) -> bool:
-    return (
-        one.facts == other.facts
-        and one.tensors.keys() == other.tensors.keys()
-        and all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
-    )
+    """Whether two artefacts hold the same bits; NaN equals itself here."""
+
+    def content(artefact: Artefact) -> tuple[str, dict[str, tuple[str, tuple[int, ...], bytes]]]:
+        tensors = {
+            name: (str(tensor.dtype), tuple(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+            for name, tensor in artefact.tensors.items()
+        }
+        return json.dumps(artefact.facts, sort_keys=True), tensors
+
+    return content(one) == content(other)
 
 
 def _shows_people(dataset: Dataset) -> bool:
