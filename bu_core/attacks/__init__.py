@@ -3,19 +3,20 @@
 After Shokri et al. (2017): where a model says other things of data that it was trained on, a classifier learns to
 tell the two apart. The paper (sections 5.1 and 5.3) gives no more than that, so the choices here are ours:
 
-- **One attack for all classes, which sees no label.** Shokri et al. fit one a class, with the true label at hand. Here
-  an attack learns from the remaining classes and is then asked about a class that it has never met, and whose label
-  the unlearned model no longer gives. A feature such as the loss would say that the label is gone, which accuracy
-  says already, and not whether the image was seen. So the attack sees posteriors in order of size (`features`).
-- **Its two fits.** `own_outputs` learns from the attacked model's D_r (members) and D_rt (not members): an
-  attacker who knows part of the training data. `shadow_models` learns from models that the attacker trained:
-  no member is known.
+- **One attack for all classes.** Shokri et al. fit one a class, with the true label at hand. Here an attack learns from
+  the remaining classes and is then asked about a class that it has never met, and whose label the unlearned model no
+  longer gives. A feature such as the loss would say that the label is gone, which accuracy says already, and not
+  whether the image was seen. So the attacks see posteriors in order of size (`features`), all but `modified_entropy`.
+- **From whom it learns.** From the attacked model's D_r (members) and D_rt (not members): an attacker who knows part
+  of the training data. `shadow_models` alone learns from models that the attacker trained: no member is known.
 - **A logistic regression**, where Shokri et al. fit small networks: on the digits these, and trees, reach no larger
-  AUC, and where there is little to find they follow chance.
+  AUC, and where there is little to find they follow chance. `confidence` and `modified_entropy` only choose a threshold
+  of one number (`by_threshold`).
 - **What it is asked.** D_f, the forgetting data: the share called members is the attack success rate (ASR). The same
   share of D_ft, images of that class that no model has seen, is its rate of false alarms there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,6 +170,31 @@ def balanced(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor
     count = min(len(members), len(others), SAMPLES)
     first, second = (side[torch.randperm(len(side), generator=generator)[:count]] for side in (members, others))
     return first, second
+
+
+def by_threshold(outputs: dict[str, Outputs], seed: int, score: Callable[[Outputs], Tensor]) -> Scores:
+    """An attack that calls a member whatever has a `score`, float64, (N,), above a threshold.
+
+    `outputs`: of the four sets. The threshold is chosen on D_r (members) and D_rt (others), as many of each. The
+    scores of `members` and `others` are those of one half of these, by a threshold that is chosen on the other half.
+    What is returned grows with `score`, so that the AUC is the score's own.
+    """
+    found = {part: score(said) for part, said in outputs.items()}
+    members, others = balanced(found["remain_train"], found["remain_test"], seed)
+    half, whole = best_threshold(members[::2], others[::2]), best_threshold(members, others)
+    asked = (members[1::2] - half, others[1::2] - half, found["forget_train"] - whole, found["forget_test"] - whole)
+    return Scores(*(0.5 + above / (2 + 2 * above.abs()) for above in asked))
+
+
+def best_threshold(members: Tensor, others: Tensor) -> float:
+    """The threshold with the best balanced accuracy, midway between two scores of (M,) members and (L,) others.
+
+    Where none is better than chance it is the largest score, above which there is nothing.
+    """
+    values = np.unique(torch.cat([members, others]).numpy())
+    tried = np.concatenate([values[-1:], (values[1:] + values[:-1]) / 2])
+    missed, cleared = (np.searchsorted(np.sort(side.numpy()), tried, "right") / len(side) for side in (members, others))
+    return float(tried[np.argmax(cleared - missed)])
 
 
 def fitted(members: Tensor, others: Tensor) -> Any:

@@ -1,7 +1,6 @@
 """What every model of an experiment is measured by: accuracy, attacks, entropy and time; left in `metrics.json`."""
 
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,6 +8,7 @@ from weakref import WeakKeyDictionary
 from .. import attacks, measures
 from ..attacks import AttackSummary, Scores
 from ..attacks.own_outputs import from_own_outputs
+from ..attacks.register import ATTACKS
 from ..attacks.shadow_models import from_shadows
 from ..audits.reestimation import reestimated
 from ..data import SPLITS
@@ -45,15 +45,15 @@ class EntropyMetrics:
 class ModelMetrics:
     """What was measured of one model. `accuracy`: on each set in percent.
 
-    `forget_train_shares`: the share of D_f that is given each class, in percent. `attack_shadow`: None where no shadow
-    model was asked for. `settings`: of its method. `recording`: of Amnesiac, see `Fitting._record`.
+    `forget_train_shares`: the share of D_f that is given each class, in percent. `attacks`: what each found, by its
+    name in ATTACKS; without shadow models, which have to be asked for, that attack is not made. `settings`: of its
+    method. `recording`: of Amnesiac, see `Fitting._record`.
     """
 
     accuracy: dict[str, float]
     forget_train_shares: list[float]
     entropy: EntropyMetrics
-    attack: AttackSummary
-    attack_shadow: AttackSummary | None
+    attacks: dict[str, AttackSummary]
     seconds: Seconds
     settings: dict[str, Any]
     recording: dict[str, Any] | None
@@ -87,10 +87,15 @@ class Metrics:
         return self.dataset.classes[self.config["forget_class"]]
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in `metrics.json`: the means of the entropy beside its histogram, and diverged models."""
-        content = as_json(self)
+        """As it stands in `metrics.json`: the means of the entropy beside its histogram, and diverged models.
+
+        The attacks are `attack` (own outputs), `attack_shadow` (null where not made), and `attack_` with the name.
+        """
+        content, named = as_json(self), {"own_outputs": "attack", "shadow_models": "attack_shadow"}
         for found in content["methods"].values():
             found["entropy"] |= found["entropy"].pop("mean")
+            made = found.pop("attacks")
+            found |= {named.get(kind, f"attack_{kind}"): made.get(kind) for kind in ATTACKS}
         content["methods"] |= {name: {"diverged": True} for name in content.pop("diverged")}
         return content
 
@@ -106,7 +111,7 @@ def metrics(experiment: Experiment) -> Metrics:
 
 
 def _measured(experiment: Experiment) -> Metrics:
-    sound = experiment.sound
+    sound, attacked = experiment.sound, _attacked(experiment)
     return Metrics(
         experiment.config.as_dict(),
         DatasetFacts(
@@ -117,7 +122,7 @@ def _measured(experiment: Experiment) -> Metrics:
             {part: len(said.labels) for part, said in experiment.outputs("original").items()},
         ),
         experiment.environment,
-        {name: _of_model(experiment, name) for name in sound},
+        {name: _of_model(experiment, name, attacked[name]) for name in sound},
         [name for name in experiment.names if name not in sound],
     )
 
@@ -129,10 +134,9 @@ def write_metrics(experiment: Experiment) -> Metrics:
     return found
 
 
-def _of_model(experiment: Experiment, name: str) -> ModelMetrics:
+def _of_model(experiment: Experiment, name: str, attacked: dict[str, AttackSummary]) -> ModelMetrics:
     said, made = experiment.outputs(name), measured_outputs(experiment, name).made
     retrain = experiment.outputs("retrain")["forget_train"] if "retrain" in experiment.sound else None
-    shadows = experiment.config.shadow_models
     return ModelMetrics(
         accuracy={part: measures.accuracy(said[part]) for part in SPLITS},
         forget_train_shares=measures.shares(said["forget_train"]),
@@ -141,8 +145,7 @@ def _of_model(experiment: Experiment, name: str) -> ModelMetrics:
             {part: measures.entropy_histogram(said[part]) for part in SPLITS},
             measures.entropy_distances(said["forget_train"], retrain) if retrain else None,
         ),
-        attack=_attacked(experiment, name, attack),
-        attack_shadow=_attacked(experiment, name, attack_shadow, shadows) if shadows else None,
+        attacks=attacked,
         seconds=Seconds(statistics.median(made.seconds), made.seconds),
         settings=dict(experiment.config.unlearning[name]) if name != "original" else {},
         recording=made.recording,
@@ -166,9 +169,24 @@ def attack_shadow(experiment: Experiment, model: str, shadow_models: int) -> Sco
     return from_shadows(experiment.outputs(model), shadows, experiment.config.seed)
 
 
-def _attacked(experiment: Experiment, name: str, asked: Callable[..., Scores], *given: int) -> AttackSummary:
-    retrain = asked(experiment, "retrain", *given) if "retrain" in experiment.sound else None
-    return attacks.summary(asked(experiment, name, *given), retrain, experiment.config.seed)
+def _attacked(experiment: Experiment) -> dict[str, dict[str, AttackSummary]]:
+    """What was found of each sound model by each attack."""
+    found: dict[str, dict[str, AttackSummary]] = {name: {} for name in experiment.sound}
+    for kind, made in ATTACKS.items():
+        if experiment.config.shadow_models or not made.shadows:
+            scores = {name: _scores(experiment, kind, name) for name in found}
+            for name, of_model in scores.items():
+                found[name][kind] = attacks.summary(of_model, scores.get("retrain"), experiment.config.seed)
+    return found
+
+
+def _scores(experiment: Experiment, kind: str, name: str) -> Scores:
+    """The scores of an attack on a model; those that a fit takes time for are kept."""
+    if kind == "own_outputs":
+        return attack(experiment, name)
+    if kind == "shadow_models":
+        return attack_shadow(experiment, name, experiment.config.shadow_models)
+    return ATTACKS[kind].scores(experiment.outputs(name), experiment.config.seed)
 
 
 # --- a model in short, as it is or after re-estimation --------------------------------------------------------------

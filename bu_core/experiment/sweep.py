@@ -51,7 +51,7 @@ def sweep(
     for method in dict.fromkeys(name for run in runs for name in run.methods):
         results = [run.methods[method] for run in runs if method in run.methods]
         summary[method] = {part: interval([found.accuracy[part] for found in results]) for part in SPLITS}
-        summary[method]["asr"] = interval([found.attack.asr.value or 0.0 for found in results])
+        summary[method]["asr"] = interval([found.attacks["own_outputs"].asr.value or 0.0 for found in results])
         summary[method]["seconds"] = interval([found.seconds.median for found in results])
     content = {"runs": [run.as_json() for run in runs], "summary": as_json(summary)}
     write_json(experiment.folder / "sweep.json", content)

@@ -3,6 +3,8 @@
 import torch
 
 from bu_core.attacks import Scores
+from bu_core.attacks.confidence import from_confidence
+from bu_core.attacks.modified_entropy import from_modified_entropy
 from bu_core.attacks.own_outputs import from_own_outputs
 from bu_core.attacks.shadow_models import from_shadows
 from bu_core.data import SPLITS
@@ -22,10 +24,12 @@ def answers(count: int, lead: float, seed: int, classes: int = 10) -> torch.Tens
 def planted(**leads: float) -> dict[str, Outputs]:
     """The four sets, with the lead that each is given."""
     sizes = {"remain_train": 1200, "remain_test": 500, "forget_train": 400, "forget_test": 300}
-    return {
-        part: Outputs(answers(sizes[part], leads[part], seed), torch.zeros(sizes[part], dtype=torch.int64))
-        for seed, part in enumerate(SPLITS)
-    }
+    return {part: labelled(answers(sizes[part], leads[part], seed)) for seed, part in enumerate(SPLITS)}
+
+
+def labelled(logits: torch.Tensor) -> Outputs:
+    """The outputs of a model that is right of every image."""
+    return Outputs(logits, logits.argmax(1))
 
 
 def by_shadows(outputs: dict[str, Outputs], seed: int) -> Scores:
@@ -35,6 +39,12 @@ def by_shadows(outputs: dict[str, Outputs], seed: int) -> Scores:
 
 
 ATTACKS = {"own outputs": from_own_outputs, "shadow models": by_shadows}
+EVERY = {
+    "own_outputs": from_own_outputs,
+    "shadow_models": by_shadows,
+    "confidence": from_confidence,
+    "modified_entropy": from_modified_entropy,
+}
 
 
 def same_scores(one: Scores, other: Scores) -> bool:

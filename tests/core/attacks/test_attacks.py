@@ -1,4 +1,4 @@
-"""What both membership attacks share, against planted answers whose truth is known, and how each is summed up."""
+"""What the membership attacks share, against planted answers whose truth is known, and how each is summed up."""
 
 import json
 from collections.abc import Callable
@@ -8,19 +8,19 @@ import pytest
 import torch
 
 from bu_core.attacks import Counts, Scores, auc, balanced, features, summary
-from bu_core.attacks.own_outputs import from_own_outputs
+from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
 from bu_core.measures import Outputs
 from bu_core.results import Estimate, as_json
-from tests.core.attacks.planted import ATTACKS, SURE, UNSURE, answers, planted, same_scores
+from tests.core.attacks.planted import EVERY, SURE, UNSURE, answers, labelled, planted, same_scores
 
 Attack = Callable[[dict[str, Outputs], int], Scores]
 ESTIMATES = ("asr", "false_positive_rate", "advantage", "balanced_accuracy", "auc", "distance_to_retrain")
 
 
-@pytest.fixture(params=list(ATTACKS))
+@pytest.fixture(params=list(EVERY))
 def attack(request: pytest.FixtureRequest) -> Attack:
-    return ATTACKS[request.param]
+    return EVERY[request.param]
 
 
 def scores(**shares: float) -> Scores:
@@ -47,6 +47,36 @@ def test_members_are_found_where_the_model_is_sure_of_them(attack: Attack):
     assert ends(found.advantage)[1] > 90
 
 
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind != "shadow_models"])
+def test_shuffled_membership_is_not_found(kind: str):
+    """Members and others drawn from one pile: 19 of 20 intervals should hold 0.5, and 50 %."""
+    held = {"auc": 0, "balanced_accuracy": 0}
+    for seed in range(20):
+        pile = torch.cat([answers(150, SURE, 2 * seed), answers(150, UNSURE, 2 * seed + 1)])
+        order = torch.randperm(300, generator=torch.Generator().manual_seed(seed))
+        sides = labelled(pile[order[:150]]), labelled(pile[order[150:]])
+        found = summary(
+            EVERY[kind](dict(zip(SPLITS, (sides[0], sides[0], sides[1], sides[1]), strict=True)), seed), None, 0
+        )
+        for name, chance in (("auc", 0.5), ("balanced_accuracy", 50)):
+            value, low, high = ends(getattr(found, name))
+            assert abs(value - chance) < 0.25 * 2 * chance
+            held[name] += low <= chance <= high
+    assert min(held.values()) >= 17
+
+
+def test_a_model_that_memorises_is_told_from_one_that_does_not(attack: Attack):
+    """One knows the class of each image it was fitted to by heart, the other by a rule that serves new images too."""
+    by_heart = planted(remain_train=SURE, remain_test=UNSURE, forget_train=SURE, forget_test=UNSURE)
+    by_rule = planted(remain_train=5, remain_test=5, forget_train=5, forget_test=5)
+    memorised, learned = (summary(attack(outputs, 0), None, 0) for outputs in (by_heart, by_rule))
+    assert ends(memorised.balanced_accuracy)[1] > 95
+    assert ends(memorised.advantage)[1] > 90
+    assert abs(ends(learned.balanced_accuracy)[0] - 50) < 6
+    _, low, high = ends(learned.advantage)
+    assert low <= 0 <= high
+
+
 def test_a_forgotten_class_is_called_unseen_where_the_model_is_unsure_of_it(attack: Attack):
     outputs = planted(remain_train=SURE, remain_test=UNSURE, forget_train=UNSURE, forget_test=UNSURE)
     assert ends(summary(attack(outputs, 0), None, 0).asr)[0] < 3
@@ -61,9 +91,15 @@ def test_data_that_were_never_trained_on_are_called_members_as_often_as_other_un
     assert low <= 0 <= high
 
 
-def test_no_label_reaches_an_attack(attack: Attack):
+def test_every_registered_attack_is_tried_here():
+    assert set(EVERY) == set(ATTACKS)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVERY if kind != "modified_entropy"])
+def test_no_label_reaches_an_attack(kind: str):
+    attack = EVERY[kind]
     outputs = planted(remain_train=5, remain_test=3, forget_train=4, forget_test=4)
-    relabelled = {part: Outputs(found.logits, found.labels + 1) for part, found in outputs.items()}
+    relabelled = {part: Outputs(found.logits, (found.labels + 1) % 10) for part, found in outputs.items()}
     assert same_scores(attack(outputs, 0), attack(relabelled, 0))
 
 
@@ -81,10 +117,10 @@ def test_features_of_known_posteriors():
 
 
 @pytest.mark.parametrize("logit", [0.0, float("nan"), float("inf"), 1e30])
-def test_a_model_that_says_the_same_of_everything_gives_nothing_away(logit: float):
+def test_a_model_that_says_the_same_of_everything_gives_nothing_away(attack: Attack, logit: float):
     """As one does that a method has wrecked."""
     flat = {part: Outputs(torch.full((60, 10), logit), torch.zeros(60, dtype=torch.int64)) for part in SPLITS}
-    found = summary(from_own_outputs(flat, 0), None, 0)
+    found = summary(attack(flat, 0), None, 0)
     assert ends(found.auc)[0] == pytest.approx(0.5, abs=0.1)
     assert ends(found.advantage)[0] == 0
     json.dumps(as_json(found), allow_nan=False)

@@ -54,6 +54,7 @@ TOLERANCE = {
     "forget": 40.0,  # and on D_f and D_ft
     "planted": 0.5,
 }
+KEPT = ("own_outputs", "shadow_models")  # the attacks whose scores are stored
 RENEW = "python -m tests.core.experiment.test_golden"
 
 
@@ -79,9 +80,8 @@ def numbers(experiment: Experiment) -> dict[str, Any]:
             "entropy": model.entropy.mean | {"reestimated": again.entropy},
             "logits_mean": {part: logits[part].mean().item() for part in SPLITS},
             "logits_rms": {part: logits[part].square().mean().sqrt().item() for part in SPLITS},
-            "asr": {"own outputs": model.attack.asr.value}
-            | ({"shadow models": model.attack_shadow.asr.value} if model.attack_shadow else {}),
-            "auc": {"own outputs": model.attack.auc.value},
+            "asr": {kind.replace("_", " "): model.attacks[kind].asr.value for kind in KEPT if kind in model.attacks},
+            "auc": {"own outputs": model.attacks["own_outputs"].auc.value},
         }
     return found
 

@@ -11,6 +11,8 @@ import torch
 from bu_core import measures
 from bu_core.__main__ import main
 from bu_core.attacks import Scores
+from bu_core.attacks.own_outputs import from_own_outputs
+from bu_core.attacks.register import ATTACKS, Attack
 from bu_core.checks import Range
 from bu_core.config import Config
 from bu_core.data import SPLITS, load
@@ -24,6 +26,12 @@ from bu_core.unlearning import METHODS, UnlearningTask, method
 from tests.helpers import ONE_EPOCH, quick_config, refusal, wrecked
 
 NAMES = ("original", *METHODS)
+
+# What each attack is called in metrics.json.
+IN_JSON = {
+    "own_outputs": "attack", "shadow_models": "attack_shadow", "confidence": "attack_confidence",
+    "modified_entropy": "attack_modified_entropy",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +76,14 @@ def test_the_file_has_the_documented_shape(content: dict[str, Any], experiment: 
     estimates = ("asr", "false_positive_rate", "advantage", "balanced_accuracy", "auc", "distance_to_retrain")
     for name, model in content["methods"].items():
         assert set(model) == {
-            "accuracy", "forget_train_shares", "entropy", "attack", "attack_shadow", "seconds", "settings", "recording",
+            "accuracy", "forget_train_shares", "entropy", *IN_JSON.values(), "seconds", "settings", "recording",
             "environment",
         }  # fmt: skip
         assert tuple(model["accuracy"]) == SPLITS
         assert set(model["entropy"]) == {*SPLITS, "histogram", "distance_to_retrain"}
         assert tuple(model["entropy"]["histogram"]) == SPLITS
         assert set(model["entropy"]["distance_to_retrain"]) == {"jensen_shannon", "wasserstein"}
-        for kind in ("attack", "attack_shadow"):
+        for kind in IN_JSON.values():
             assert set(model[kind]) == {f"{each}{end}" for each in estimates for end in ("", "_low", "_high")} | {
                 "images"
             }
@@ -87,8 +95,9 @@ def test_the_file_says_what_the_typed_metrics_say(content: dict[str, Any], found
     assert content == json.loads(json.dumps(found.as_json()))
     for name, model in found.methods.items():
         assert content["methods"][name]["accuracy"] == model.accuracy
-        assert content["methods"][name]["attack"]["asr"] == model.attack.asr.value
-        assert content["methods"][name]["attack"]["asr_low"] == model.attack.asr.low
+        for kind, key in IN_JSON.items():
+            assert content["methods"][name][key]["asr"] == model.attacks[kind].asr.value
+            assert content["methods"][name][key]["asr_low"] == model.attacks[kind].asr.low
         assert content["methods"][name]["entropy"]["forget_test"] == model.entropy.mean["forget_test"]
 
 
@@ -127,11 +136,11 @@ def test_entropy_is_that_of_the_outputs(experiment: Experiment, found: Metrics):
     assert found.methods["retrain"].entropy.distance_to_retrain == EntropyDistances(0, 0)
 
 
-@pytest.mark.parametrize("kind", ["attack", "attack_shadow"])
+@pytest.mark.parametrize("kind", list(ATTACKS))
 def test_each_attack_is_summed_up(found: Metrics, kind: str):
-    retrain = getattr(found.methods["retrain"], kind)
+    retrain = found.methods["retrain"].attacks[kind]
     for model in found.methods.values():
-        attack = getattr(model, kind)
+        attack = model.attacks[kind]
         for estimate in (attack.asr, attack.false_positive_rate, attack.balanced_accuracy):
             assert 0 <= estimate.low <= estimate.value <= estimate.high <= 100
         assert 0 <= attack.auc.low <= attack.auc.value <= attack.auc.high <= 1
@@ -139,19 +148,19 @@ def test_each_attack_is_summed_up(found: Metrics, kind: str):
         assert attack.distance_to_retrain.value == pytest.approx(attack.asr.value - retrain.asr.value)
 
 
-@pytest.mark.parametrize("kind", ["attack", "attack_shadow"])
+@pytest.mark.parametrize("kind", list(ATTACKS))
 def test_retrain_gives_nothing_of_the_forgotten_class_away(found: Metrics, kind: str):
     """It has seen neither D_f nor D_ft, so it cannot treat them otherwise."""
-    attack = getattr(found.methods["retrain"], kind)
+    attack = found.methods["retrain"].attacks[kind]
     assert attack.advantage.low <= 0 <= attack.advantage.high
     assert attack.distance_to_retrain == Estimate(0, 0, 0)
 
 
 def test_without_retrain_nothing_is_measured_against_it(results: Path, found: Metrics):
     model = metrics(Experiment(quick_config(results, methods=[]))).methods["original"]
-    assert model.attack.distance_to_retrain == Estimate(None, None, None)
+    assert model.attacks["own_outputs"].distance_to_retrain == Estimate(None, None, None)
     assert model.entropy.distance_to_retrain is None
-    assert model.attack.asr == found.methods["original"].attack.asr
+    assert model.attacks["own_outputs"].asr == found.methods["original"].attacks["own_outputs"].asr
 
 
 # --- computed once --------------------------------------------------------------------------------------------------
@@ -170,15 +179,16 @@ def test_another_folder_gives_the_same_numbers(tmp_path: Path, found: Metrics):
     """Same seed, same everything, but for the seconds."""
     again = metrics(Experiment(quick_config(tmp_path, shadow_models=2)))
     for name in NAMES:
-        for part in ("accuracy", "entropy", "forget_train_shares", "attack", "attack_shadow"):
+        for part in ("accuracy", "entropy", "forget_train_shares", "attacks"):
             assert getattr(again.methods[name], part) == getattr(found.methods[name], part), (name, part)
 
 
 def test_shadow_models_are_made_only_where_they_are_asked_for(results: Path, found: Metrics):
     said: list[str] = []
-    without = metrics(Experiment(quick_config(results), said.append)).methods["retrain"]
-    assert without.attack_shadow is None
-    assert without.attack == found.methods["retrain"].attack
+    without = metrics(Experiment(quick_config(results), said.append))
+    every = found.methods["retrain"].attacks
+    assert without.methods["retrain"].attacks == {kind: every[kind] for kind in ATTACKS if kind != "shadow_models"}
+    assert without.as_json()["methods"]["retrain"]["attack_shadow"] is None
     assert said == []
     metrics(Experiment(quick_config(results, shadow_models=3), said.append))
     assert [line.partition(":")[0] for line in said] == ["shadow 2"]
@@ -192,8 +202,8 @@ def test_the_evaluation_is_the_model_in_short(experiment: Experiment, found: Met
     assert short.accuracy == model.accuracy
     assert short.entropy == model.entropy.mean["forget_train"]
     assert short.seconds == model.seconds.median
-    assert short.attack.auc == model.attack.auc
-    assert short.attack.asr.value == model.attack.asr.value
+    assert short.attack.auc == model.attacks["own_outputs"].auc
+    assert short.attack.asr.value == model.attacks["own_outputs"].asr.value
 
 
 def test_after_re_estimation_it_is_another_and_the_model_is_as_it_was(experiment: Experiment):
@@ -231,7 +241,7 @@ def test_a_method_that_diverged_has_no_numbers_and_the_others_keep_theirs(
     assert list(diverged.methods) == ["original", "retrain", "random_labels"]
     assert sorted(attacked) == ["original", "random_labels", "retrain"], "each once, and it never"
     for name, model in diverged.methods.items():
-        for part in ("accuracy", "entropy", "forget_train_shares", "attack", "attack_shadow"):
+        for part in ("accuracy", "entropy", "forget_train_shares", "attacks"):
             assert getattr(model, part) == getattr(found.methods[name], part), (name, part)
     content = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=pytest.fail)
     assert content["methods"]["negative_gradient"] == {"diverged": True}
@@ -245,7 +255,8 @@ def test_nothing_is_measured_against_a_retrain_that_diverged(tmp_path: Path, mon
     monkeypatch.setitem(METHODS, "retrain", wrecked())
     found = metrics(Experiment(quick_config(tmp_path, methods=["retrain", "finetune"], unlearning={})))
     assert found.diverged == ["retrain"]
-    assert found.methods["finetune"].attack.distance_to_retrain == Estimate(None, None, None)
+    for attack in found.methods["finetune"].attacks.values():
+        assert attack.distance_to_retrain == Estimate(None, None, None)
     assert found.methods["finetune"].entropy.distance_to_retrain is None
 
 
@@ -267,7 +278,16 @@ def test_the_command_says_which_method_diverged(tmp_path: Path, capsys: pytest.C
     assert rows == ["original"]
 
 
-# --- a new method ---------------------------------------------------------------------------------------------------
+# --- a new attack, a new method -------------------------------------------------------------------------------------
+
+
+def test_a_registered_attack_is_made_on_every_model(results: Path, found: Metrics, monkeypatch: pytest.MonkeyPatch):
+    """A file and a line in the register."""
+    monkeypatch.setitem(ATTACKS, "again", Attack("Again", "the same", from_own_outputs))
+    measured = metrics(Experiment(quick_config(results, shadow_models=2)))
+    for name, model in measured.methods.items():
+        assert model.attacks["again"] == found.methods[name].attacks["own_outputs"]
+        assert measured.as_json()["methods"][name]["attack_again"]["asr"] == model.attacks["again"].asr.value
 
 
 def test_a_registered_method_runs_like_any_other(results: Path, found: Metrics, monkeypatch: pytest.MonkeyPatch):
