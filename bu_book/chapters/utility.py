@@ -15,7 +15,7 @@ from bu_core.experiment.metrics import Metrics, metrics
 from .. import paper
 from ..claims import NEAR, Check, above, at_least, at_most, claim, needs
 from ..style import as_table, in_figure, number, set_title, title
-from .attack_success import above_retrain, success_rate
+from .attack_success import above_retrain, attacked, by, success_rate
 
 measure = metrics  # the accuracies are computed for every model of every run
 
@@ -119,7 +119,7 @@ def fisher_checks(found: Metrics) -> list[Check]:
     return [
         at_most("Fisher's accuracy on D_f", found.methods["fisher"].accuracy["forget_train"], 5),
         at_least("what it costs on D_r", _lost(found, "fisher", "remain_train"), 20, "points"),
-        at_most("its ASR", success_rate(found, "fisher"), 5),
+        *(at_most(f"{by(kind)}its ASR", success_rate(found, kind, "fisher"), 5) for kind in attacked(found)),
     ]
 
 
@@ -132,11 +132,18 @@ def amnesiac_costs(experiment: Experiment) -> list[Check]:
 
 def amnesiac_checks(found: Metrics) -> list[Check]:
     """The checks of claim 6 on the metrics of a run."""
-    distance = abs(above_retrain(found, "amnesiac"))
     return [
         at_most("Amnesiac's accuracy on D_f", found.methods["amnesiac"].accuracy["forget_train"], 1),
         at_least("what it costs on D_r", _lost(found, "amnesiac", "remain_train"), 1, "points"),
-        at_most("its ASR's distance from Retrain's", distance, NEAR, "points"),
+        *(
+            at_most(
+                f"{by(kind)}its ASR's distance from Retrain's",
+                abs(above_retrain(found, kind, "amnesiac")),
+                NEAR,
+                "points",
+            )
+            for kind in attacked(found)
+        ),
     ]
 
 

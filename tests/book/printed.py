@@ -5,6 +5,7 @@ from typing import Any
 
 from bu_book import paper
 from bu_core.attacks import AttackSummary, Counts
+from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
 from bu_core.experiment.metrics import DatasetFacts, EntropyMetrics, Metrics, ModelMetrics, Seconds
 from bu_core.measures import ENTROPY_BINS, EntropyDistances
@@ -55,6 +56,11 @@ def entropy(distance: float | None = None, **mean: float) -> EntropyMetrics:
     return EntropyMetrics(dict.fromkeys(SPLITS, 0.0) | mean, even, distances)
 
 
+def attacks(asr: float, retrain: float | None = None) -> dict[str, AttackSummary]:
+    """The same found by every attack that needs no shadow models."""
+    return {kind: attack(asr, retrain) for kind, made in ATTACKS.items() if not made.shadows}
+
+
 def attack(asr: float, retrain: float | None = None, *, false_positives: float = 30.0) -> AttackSummary:
     """What an attack found: an ASR 4 points wide, and how far it lies from Retrain's."""
     return AttackSummary(
@@ -74,6 +80,7 @@ def _about(value: float) -> Estimate:
 
 def _model(accuracy: dict[str, float], asr: float, retrain: float) -> ModelMetrics:
     return ModelMetrics(
-        accuracy=accuracy, forget_train_shares=[10.0] * len(CLASSES), entropy=entropy(), attack=attack(asr, retrain),
-        attack_shadow=None, seconds=Seconds(1.0, [1.0]), settings={}, recording=None, environment={"date": "today"},
+        accuracy=accuracy, forget_train_shares=[10.0] * len(CLASSES), entropy=entropy(),
+        attacks=attacks(asr, retrain), seconds=Seconds(1.0, [1.0]), settings={}, recording=None,
+        environment={"date": "today"},
     )  # fmt: skip

@@ -9,7 +9,7 @@ from bu_book import claims
 from bu_book.chapters import utility
 from bu_book.claims import NOT_REPRODUCED, PARTLY, REPRODUCED
 from tests.book.notebooks import templates
-from tests.book.printed import as_printed, attack, changed, without
+from tests.book.printed import as_printed, attack, attacks, changed, without
 
 CLAIMS = {4: utility.baseline_checks, 5: utility.fisher_checks, 6: utility.amnesiac_checks}
 
@@ -86,10 +86,20 @@ def test_numbers_that_contradict_a_claim_do_not_reproduce_it():
     original = found.methods["original"].accuracy
     weak = changed(found, "negative_gradient", accuracy={"forget_train": 4.9, "remain_test": original["remain_test"]})
     assert verdict(4, weak) == PARTLY
-    intact = changed(found, "fisher", accuracy=original, attack=attack(40))
+    intact = changed(found, "fisher", accuracy=original, attacks=attacks(40))
     assert verdict(5, intact) == NOT_REPRODUCED
-    free = changed(found, "amnesiac", accuracy={"remain_train": 99.5}, attack=attack(39))
-    assert [check.holds for check in utility.amnesiac_checks(free)] == [True, False, False]
+    free = changed(found, "amnesiac", accuracy={"remain_train": 99.5}, attacks=attacks(39))
+    assert [check.holds for check in utility.amnesiac_checks(free)] == [True, False, False, False, False]
+
+
+def test_an_attack_that_finds_otherwise_makes_a_verdict_partly():
+    """Claims about an ASR are judged by every attack, and each check says which."""
+    found = as_printed("cifar10")
+    one = attacks(47, 50) | {"confidence": attack(61, 50)}
+    checks = utility.amnesiac_checks(changed(found, "amnesiac", attacks=one))
+    assert [check.rule.partition(":")[0] for check in checks if not check.holds] == ["Confidence"]
+    seen = changed(found, "fisher", attacks=attacks(0) | {"modified_entropy": attack(6)})
+    assert verdict(5, seen) == PARTLY
 
 
 def test_both_tables_are_told_in_words():

@@ -103,7 +103,7 @@ def test_the_components_are_those_of_the_method_with_other_settings(experiment: 
     assert set(made.methods) == set(made.whole) == {"boundary_shrink", "boundary_expanding"}
     for name, taken in made.methods.items():
         assert taken["both"].evaluation.accuracy == own[name].accuracy
-        assert taken["both"].evaluation.attack.asr == own[name].attack.asr
+        assert taken["both"].evaluation.attack.asr == own[name].attacks["own_outputs"].asr
         assert taken["both"].explained in (100, None)
     one, other = (taken["statistics"].evaluation.accuracy for taken in made.methods.values())
     assert one == other, "where no weight moves, the method does not matter"
