@@ -11,7 +11,7 @@ override PROFILE := $(value PROFILE)
 export PROFILE
 
 .DEFAULT_GOAL := help
-.PHONY: help env book pdf reference quick test bench lint lock clean
+.PHONY: help env book pdf reference quick test bench lint links lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
@@ -37,10 +37,16 @@ test: lint ## check the code, run every test, build the smoke book and open its 
 bench: $(READY) ## measure the speed of the methods and of the book
 	@$(BIN)/python -m bu_core bench
 
-lint: $(READY) ## check code and notebook templates
+lint: $(READY) ## check style, types, spelling, YAML and notebook templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell $$(git ls-files '*.py' '*.md' '*.yml' '*.toml' 2> /dev/null)
+	$(BIN)/check-yaml *.yml *.cff book/*.yml notebooks/profiles/*.yml
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb notebooks/steps/*.ipynb
+
+links: $(READY) ## check on the network that every link of the book built last leads somewhere
+	$(BIN)/jupyter-book build book/_build/source --config _config.yml --path-output book --builder linkcheck
 
 lock: ## renew requirements.lock from pyproject.toml
 	rm -rf $(VENV)-lock

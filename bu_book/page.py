@@ -231,7 +231,7 @@ def provenance(found: Metrics) -> Styler:
         facts[f"made on ({', '.join(names)})"] = json.loads(environment)
     facts["shown on"] = found.environment
     frame = pd.DataFrame({"value": {name: in_html(_plain(as_json(value))) for name, value in facts.items()}})
-    return as_table(frame).set_properties(**{"text-align": "left"})
+    return as_table(frame).set_properties(None, **{"text-align": "left"})
 
 
 def _plain(value: Any) -> str:

@@ -49,7 +49,8 @@ def draw(axes: Axes, regions: Regions, data: LabelledImages | None = None, title
         for label in data.labels.unique().tolist():
             found = toy.places(data[data.labels == label])
             axes.scatter(
-                *found.T,
+                found[:, 0],
+                found[:, 1],
                 s=SIZES[label],
                 color=COLOURS[label],
                 marker=MARKERS[label],
@@ -93,7 +94,9 @@ def arrows(model: Classifier, data: LabelledImages, crossed: torch.Tensor, label
             *start[chosen].T, *(end - start)[chosen].T, color=COLOURS[label], angles="xy", scale_units="xy", scale=1,
             width=0.004,
         )  # fmt: skip
-    axes.scatter(*start.T, s=14, color=COLOURS[toy.FORGOTTEN], edgecolors="white", linewidths=0.4, zorder=3)
+    axes.scatter(
+        start[:, 0], start[:, 1], s=14, color=COLOURS[toy.FORGOTTEN], edgecolors="white", linewidths=0.4, zorder=3
+    )
     return figure
 
 
