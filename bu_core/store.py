@@ -85,6 +85,11 @@ class Store:
         finally:
             self._exact -= 1
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether `exact` holds."""
+        return self._exact > 0
+
     def path(self, kind: str, key: Mapping[str, Any]) -> Path:
         """Where the artefact of this kind and key lies, or will lie."""
         return self.folder / f"{kind}-{digest(key)}.safetensors"

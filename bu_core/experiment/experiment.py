@@ -44,7 +44,7 @@ class Experiment(Fitting):
 
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, extend: Record | None = None):
         super().__init__()
-        self._answered: dict[str, ModelOutputs] = {}
+        self._answered: dict[tuple[str, bool], ModelOutputs] = {}
         self.say, self.folder = say, Path(config.results_dir).expanduser()
         self.record = None if extend else Record.find(config)
         if self.record:
@@ -123,9 +123,10 @@ class Experiment(Fitting):
 
     def answered(self, name: str) -> "ModelOutputs":
         """What a model says of the four sets, and how it was made; read once and kept in memory."""
-        if name not in self._answered:
-            self._answered[name] = outputs(self, name)
-        return self._answered[name]
+        known = name, self.store.is_exact  # what a record keeps in fewer bits is no answer inside `computing`
+        if known not in self._answered:
+            self._answered[known] = outputs(self, name)
+        return self._answered[known]
 
     def outputs(self, name: str) -> dict[str, Outputs]:
         """What a model says of each of the four sets, on the CPU."""
@@ -148,7 +149,7 @@ class Experiment(Fitting):
         unlearning = dict(self.config.unlearning) | {method: self.config.unlearning[method] | settings}
         changed.config = replace(self.config, unlearning=unlearning)
         changed._models = {name: model for name, model in self._models.items() if name != method}
-        changed._answered = {name: found for name, found in self._answered.items() if name != method}
+        changed._answered = {known: found for known, found in self._answered.items() if known[0] != method}
         return changed
 
     def fresh(self) -> "Experiment":
