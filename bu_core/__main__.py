@@ -11,12 +11,17 @@ from .data import DATASETS, SPLITS
 from .experiment.experiment import Experiment
 from .experiment.metrics import write_metrics
 from .experiment.record import NotRecorded
+from .precision import decisions
 
 
 def profiles(arguments: argparse.Namespace) -> None:
-    """List the profiles."""
+    """List the profiles, and which arithmetic `precision: auto` takes on this machine, where that was timed."""
     for name, purpose in config.profiles().items():
         said(f"{name:<12} {purpose}")
+    for known in decisions():
+        work, size = known.workload, "x".join(map(str, known.workload.shape))
+        told = ", ".join(f"{name} {1000 * taken:.1f} ms a step" for name, taken in (known.seconds or {}).items())
+        said(f"precision auto: {work.model}, width {work.width:g}, {size}: {known.precision} ({told or 'not timed'})")
 
 
 def run(arguments: argparse.Namespace) -> None:

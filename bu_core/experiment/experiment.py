@@ -25,6 +25,7 @@ from ..config import Config, class_index
 from ..data import SPLITS, Dataset, ForgetSplit, LabelledImages, load, split
 from ..measures import Outputs
 from ..models import Classifier
+from ..precision import Workload
 from ..store import Store
 from . import environment as places
 from .environment import Environment
@@ -47,11 +48,7 @@ class Experiment(Fitting):
         self._answered: dict[tuple[str, bool], ModelOutputs] = {}
         self.say, self.folder = say, Path(config.results_dir).expanduser()
         self.record = None if extend else Record.find(config)
-        if self.record:
-            self.device, self.precision = torch.device("cpu"), self.record.environment["precision"]
-        else:
-            self.device = training.resolve_device(config.device)
-            self.precision = training.resolve_precision(config.precision, self.device)
+        self.device = torch.device("cpu") if self.record else training.resolve_device(config.device)
         beside = extend or self.record
         self.store = Store(
             self.folder / "store",
@@ -63,6 +60,12 @@ class Experiment(Fitting):
             self.record.dataset if self.record else load(config.dataset, config.data_dir, config.seed, config.data)
         )
         self.config = self._with_classes(config)
+        if beside and (self.record or config.precision == "auto"):  # what is added to a record is made as it was
+            self.precision = beside.environment["precision"]
+        else:
+            shape, width = self.dataset.train.images.shape[1:], config.width
+            work = Workload(config.model, width, (shape[0], shape[1], shape[2]), config.batch_size)
+            self.precision = training.resolve_precision(config.precision, self.device, work)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
