@@ -3,10 +3,11 @@
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data import pixels
-from ..models import Classifier, batchnorms
+from ..models import Classifier, batchnorms, statistics
 from ..training import Precision, autocast
 
 
@@ -21,17 +22,18 @@ def shifted(original: Classifier, unlearned: Classifier, images: Tensor, precisi
     model = copy.deepcopy(original).eval()
     wanted: list[Tensor] = []
 
-    def mean_and_deviation(layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+    def moments(layer: _BatchNorm, inputs: tuple[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        running_mean, running_variance = statistics(layer)
         channels_first = inputs[0].float().transpose(0, 1).flatten(1)
-        return channels_first.mean(1), (layer.running_var + layer.eps).sqrt()
+        return channels_first.mean(1), running_mean, (running_variance + layer.eps).sqrt()
 
-    def note(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        mean, deviation = mean_and_deviation(layer, inputs)
-        wanted.append((mean - layer.running_mean) / deviation)
+    def note(layer: _BatchNorm, inputs: tuple[Tensor]) -> None:
+        mean, running_mean, deviation = moments(layer, inputs)
+        wanted.append((mean - running_mean) / deviation)
 
-    def shift(layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        mean, deviation = mean_and_deviation(layer, inputs)
-        layer.running_mean.copy_(mean - wanted.pop(0) * deviation)  # both models come to their layers in one order
+    def shift(layer: _BatchNorm, inputs: tuple[Tensor]) -> None:
+        mean, running_mean, deviation = moments(layer, inputs)
+        running_mean.copy_(mean - wanted.pop(0) * deviation)  # both models come to their layers in one order
 
     for network, look in ((unlearned, note), (model, shift)):
         hooks = [layer.register_forward_pre_hook(look) for layer in batchnorms(network)]

@@ -8,10 +8,12 @@ layer on top of them; `model(x)` gives logits, shape (B, K). Boundary Expanding 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checks import SettingError
 
@@ -23,19 +25,19 @@ class Classifier(nn.Module):
     unless `normalise` sets what a pretrained body was trained with.
     """
 
-    def __init__(self, body: nn.Module, width_of_features: int, classes: int):
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, body: nn.Sequential, width_of_features: int, classes: int):
         super().__init__()
-        self.body = body
-        self.classifier = nn.Linear(width_of_features, classes)
-        # No part of the state_dict: they belong to the architecture and its pretraining, which every user of the
-        # weights names as well.
+        self.body, self.classifier = body, nn.Linear(width_of_features, classes)
+        # No part of the state_dict: whoever uses the weights names the architecture and its pretraining as well.
         self.register_buffer("mean", torch.tensor(0.5), persistent=False)
         self.register_buffer("deviation", torch.tensor(0.5), persistent=False)
 
     def normalise(self, mean: Sequence[float], deviation: Sequence[float]) -> None:
         """Take mean and deviation of each channel, in pixel units, for those of the inputs."""
-        for name, values in (("mean", mean), ("deviation", deviation)):
-            setattr(self, name, torch.tensor(values, device=self.mean.device)[:, None, None])
+        self.mean, self.deviation = (self.mean.new_tensor(values)[:, None, None] for values in (mean, deviation))
 
     def features(self, images: Tensor) -> Tensor:
         return self.body((images - self.mean) / self.deviation)
@@ -44,14 +46,7 @@ class Classifier(nn.Module):
         return self.classifier(self.features(images))
 
 
-Norm = Callable[[int], nn.Module]
-
-
-def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(8, channels), channels)
-
-
-def allcnn(channels: int, classes: int, width: float, norm: Norm = nn.BatchNorm2d) -> Classifier:
+def allcnn(channels: int, classes: int, width: float, norm: Callable[[int], nn.Module] = nn.BatchNorm2d) -> Classifier:
     """All-CNN-C with BatchNorm and without dropout.
 
     `width` scales the 96 and 192 filters of Springenberg et al. (2014): 1.0 is theirs, 0.5 is the one in the code
@@ -80,48 +75,28 @@ def allcnn(channels: int, classes: int, width: float, norm: Norm = nn.BatchNorm2
     return Classifier(body, wide, classes)
 
 
-def allcnn_groupnorm(channels: int, classes: int, width: float) -> Classifier:
-    """All-CNN-C with GroupNorm (Wu and He 2018; 8 groups), which has no running statistics that could drift."""
-    return allcnn(channels, classes, width, _group_norm)
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(8, channels), channels)
 
 
-def _resnet(make: Callable[[], nn.Module], channels: int, classes: int, width: float) -> Classifier:
+def resnet(name: str, channels: int, classes: int, width: float) -> Classifier:
+    """torchvision's ResNet of this name (He et al. 2016); `width` must be 1."""
+    import torchvision
+
     if channels != 3:
         raise SettingError(f"model: a ResNet takes colour images, and these have {channels} channel(s)")
-    network = make()
+    network = getattr(torchvision.models, name)()
     stages = [network.conv1, network.bn1, network.relu, network.maxpool]
     stages += [network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool, nn.Flatten()]
     return Classifier(nn.Sequential(*stages), network.fc.in_features, classes)
 
 
-def resnet18(channels: int, classes: int, width: float) -> Classifier:
-    """torchvision's ResNet-18 (He et al. 2016); `width` must be 1."""
-    from torchvision.models import resnet18 as make
-
-    return _resnet(make, channels, classes, width)
-
-
-def resnet50(channels: int, classes: int, width: float) -> Classifier:
-    """torchvision's ResNet-50 (He et al. 2016), the paper's model for faces; `width` must be 1."""
-    from torchvision.models import resnet50 as make
-
-    return _resnet(make, channels, classes, width)
-
-
-def batchnorms(model: nn.Module) -> list[nn.Module]:
-    """The layers of `model` that keep running statistics."""
-    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-
-
-class Architecture(Protocol):
-    def __call__(self, channels: int, classes: int, width: float) -> Classifier: ...
-
-
-MODELS: dict[str, Architecture] = {
+# What makes each model of so many channels, classes, and this width.
+MODELS: dict[str, Callable[[int, int, float], Classifier]] = {
     "allcnn": allcnn,
-    "allcnn_groupnorm": allcnn_groupnorm,
-    "resnet18": resnet18,
-    "resnet50": resnet50,
+    "allcnn_groupnorm": partial(allcnn, norm=_group_norm),  # Wu and He 2018; no running statistics that could drift
+    "resnet18": partial(resnet, "resnet18"),
+    "resnet50": partial(resnet, "resnet50"),  # the paper's model for faces
 }
 ONE_WIDTH = ("resnet18", "resnet50")
 
@@ -130,30 +105,50 @@ def build(name: str, channels: int, classes: int, width: float, seed: int) -> Cl
     """A freshly initialised model, in channels-last memory format; the same `seed` gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return MODELS[name](channels, classes, width).to(memory_format=torch.channels_last)
+        return laid_out(MODELS[name](channels, classes, width), torch.channels_last)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def laid_out(model: Network, memory_format: torch.memory_format) -> Network:
+    """`model` with its weights in this memory format, for which torch's annotation of `Module.to` has no place."""
+    options: dict[str, Any] = {"memory_format": memory_format}
+    return model.to(**options)
+
+
+def batchnorms(model: nn.Module) -> list[_BatchNorm]:
+    """The layers of `model` that keep running statistics."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def statistics(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """The running mean and the running variance of one of the `batchnorms`, float32, (C,)."""
+    assert layer.running_mean is not None and layer.running_var is not None
+    return layer.running_mean, layer.running_var
 
 
 def widened(model: Classifier, seed: int) -> Classifier:
     """A copy of `model` with one more output neuron, freshly initialised, at index K; the first K are unchanged."""
-    wide = copy.deepcopy(model)
     old = model.classifier
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         new = nn.Linear(old.in_features, old.out_features + 1).to(old.weight.device)
-    with torch.no_grad():
-        new.weight[:-1] = old.weight
-        new.bias[:-1] = old.bias
-    wide.classifier = new
-    return wide
+    return _topped(model, new)
 
 
 def pruned(model: Classifier) -> Classifier:
     """A copy of `model` without its last output neuron: what `widened` added is gone, the shape is as before."""
-    narrow = copy.deepcopy(model)
     old = model.classifier
-    new = nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
+    return _topped(
+        model, nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
+    )
+
+
+def _topped(model: Classifier, layer: nn.Linear) -> Classifier:
+    """A copy of `model` whose last layer is `layer`; the neurons that both have are the model's."""
+    changed, old, kept = copy.deepcopy(model), model.classifier, min(layer.out_features, model.classifier.out_features)
     with torch.no_grad():
-        new.weight.copy_(old.weight[:-1])
-        new.bias.copy_(old.bias[:-1])
-    narrow.classifier = new
-    return narrow
+        layer.weight[:kept], layer.bias[:kept] = old.weight[:kept], old.bias[:kept]
+    changed.classifier = layer
+    return changed

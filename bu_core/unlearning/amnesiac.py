@@ -39,7 +39,7 @@ def amnesiac(
     model = copy.deepcopy(task.original)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight -= updates[name][task.split.forget_class]
+            weight.sub_(updates[name][task.split.forget_class])
     return task.fitted(model, task.split.remain_train, label="amnesiac", epochs=epochs, lr=lr, batchnorm=batchnorm)
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..checks import Range
 from ..data import LabelledImages, pixels
-from ..models import Classifier
+from ..models import Classifier, statistics
 from ..training import Precision, autocast
 from .register import method
 from .task import UnlearningTask
@@ -28,8 +28,7 @@ def fisher(
 
     The Fisher information is that of `samples` images of D_r, drawn at random; 0 takes all. `output_row="erased"`
     first sets the last layer's neuron of the forgotten class to 0, as the code released by Golatkar et al. does, and
-    gives it the largest noise; with `kept`, noise by `noise_variance` is all that happens. Running statistics of
-    BatchNorm are no weights and stay.
+    gives it the largest noise. Running statistics of BatchNorm are no weights and stay.
     """
     data, model = task.split.remain_train, copy.deepcopy(task.original)
     generator = torch.Generator().manual_seed(task.recipe.seed)
@@ -46,7 +45,7 @@ def fisher(
                 variances[f"classifier.{name}"][task.split.forget_class] = noise_variance(torch.tensor(0.0))
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)  # drawn on the CPU: the same on every device
-            weight += (alpha * variances[name]).sqrt() * noise.to(weight.device)
+            weight.add_((alpha * variances[name]).sqrt() * noise.to(weight.device))
     return model
 
 
@@ -97,9 +96,7 @@ def fisher_diagonal(
             targets = (2 * (log_probabilities / 2).exp()).sum(0).unbind()
         else:
             targets = (log_probabilities.gather(1, own[:, None]).sum(),)
-        inputs = {
-            name: _as_factor(layers[name], given.detach(), output.dtype) for name, (given, output) in seen.items()
-        }
+        inputs = {name: _as_factor(layers[name], given.detach(), out.dtype) for name, (given, out) in seen.items()}
         outputs = [output for _, output in seen.values()]
         for target in targets:
             gradients = torch.autograd.grad(target, outputs, retain_graph=target is not targets[-1])
@@ -122,12 +119,13 @@ def _as_factor(layer: nn.Module, given: Tensor, dtype: torch.dtype) -> Tensor:
     (B, channels, positions).
     """
     if isinstance(layer, nn.Conv2d):
+        assert not isinstance(layer.padding, str)
         columns = F.unfold(given, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
         return columns.transpose(1, 2).to(dtype).contiguous()
     if isinstance(layer, nn.Linear):
         return given[:, None].to(dtype)
     if isinstance(layer, nn.BatchNorm2d):
-        mean, variance = layer.running_mean[:, None, None], layer.running_var[:, None, None]
+        mean, variance = (moment[:, None, None] for moment in statistics(layer))
         return ((given - mean) / (variance + layer.eps).sqrt()).flatten(2)
     if isinstance(layer, nn.GroupNorm):
         return F.group_norm(given, layer.num_groups, eps=layer.eps).flatten(2)
