@@ -7,8 +7,9 @@ the people of the same folder who are not among the classes (`others`), or take 
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checks import Epochs, LearningRate, SettingError, file_of, keyword_settings, shown
 from . import ONE_WIDTH, Classifier
@@ -51,19 +52,16 @@ def settings(
 def checked(given: Mapping[str, Any], model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, complete and checked against each other, the model, and the data set's options."""
     found = keyword_settings("pretraining", settings, given)
-    if found["source"] in ("imagenet", "weights") and model not in ONE_WIDTH:
-        raise SettingError(
-            f"pretraining.source={found['source']!r}: is for {', '.join(ONE_WIDTH)}, and not for {model}"
-        )
-    if found["source"] == "others" and not options.get("others"):
+    source, file = found["source"], found["file"]
+    if source in ("imagenet", "weights") and model not in ONE_WIDTH:
+        raise SettingError(f"pretraining.source={source!r}: is for {', '.join(ONE_WIDTH)}, and not for {model}")
+    if source == "others" and not options.get("others"):
         raise SettingError("pretraining.source='others': data.others must say how many people to pretrain on")
-    if found["source"] == "weights":
-        if not found["file"]:
-            raise SettingError("pretraining.file: must name a file of weights, since pretraining.source='weights'")
-        found["file"] = str(file_of("pretraining.file", found["file"]))
-    elif found["file"] is not None:
-        raise SettingError(f"pretraining.file={shown(found['file'])}: is read only where pretraining.source='weights'")
-    return found
+    if source != "weights" and file is not None:
+        raise SettingError(f"pretraining.file={shown(file)}: is read only where pretraining.source='weights'")
+    if source == "weights" and not file:
+        raise SettingError("pretraining.file: must name a file of weights, since pretraining.source='weights'")
+    return found | {"file": str(file_of("pretraining.file", file)) if file else None}
 
 
 def load_imagenet(model: Classifier, name: str) -> None:
@@ -86,13 +84,10 @@ def load_file(model: Classifier, file: str) -> None:
     top is left out. Raises SettingError for a file that cannot be read, and for a tensor of another shape or with a
     number that is not finite, which it names.
     """
-    path = file_of("pretraining.file", file)
-    where = f"pretraining.file={shown(file)}"
+    path, where = file_of("pretraining.file", file), f"pretraining.file={shown(file)}"
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file as load
-
-            state = load(path)
+            state: Any = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the unpickler met
@@ -116,12 +111,8 @@ def load_file(model: Classifier, file: str) -> None:
 def _from_torchvision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """torchvision's names as those of a Classifier's body; its last layer is left out."""
     numbers = {"conv1": 0, "bn1": 1} | {f"layer{n}": _FIRST_STAGE + n - 1 for n in (1, 2, 3, 4)}
-    found = {}
-    for name, value in state.items():
-        stage, _, rest = name.partition(".")
-        if stage in numbers:
-            found[f"{numbers[stage]}.{rest}"] = value
-    return found
+    parts = {name: name.partition(".") for name in state}
+    return {f"{numbers[stage]}.{rest}": state[name] for name, (stage, _, rest) in parts.items() if stage in numbers}
 
 
 def _from_vggface2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -142,29 +133,28 @@ def _from_vggface2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _as_in_caffe(model: Classifier) -> None:
-    """Where the published network differs from torchvision's: a block that halves the image does so in its first
+    """Put strides and padding where the published network has them.
 
-    convolution and not in its second, and the pooling of the stem has no padding and rounds up.
+    A block that halves the image does so in its first convolution; the pooling of the stem rounds up, unpadded.
     """
-    pooling = model.body[3]
-    pooling.padding, pooling.ceil_mode = 0, True
-    for stage in model.body[_FIRST_STAGE + 1 : _FIRST_STAGE + 4]:
-        stage[0].conv1.stride, stage[0].conv2.stride = (2, 2), (1, 1)
+    model.body[3] = nn.MaxPool2d(3, 2, padding=0, ceil_mode=True)
+    for stage in range(_FIRST_STAGE + 1, _FIRST_STAGE + 4):
+        for name, stride in (("conv1", 2), ("conv2", 1)):
+            convolution = model.get_submodule(f"body.{stage}.0.{name}")
+            assert isinstance(convolution, nn.Conv2d)
+            convolution.stride = (stride, stride)
 
 
 def _load(model: Classifier, state: Mapping[str, Tensor], where: str) -> None:
     wanted = model.body.state_dict()
-    for name, value in list(wanted.items()):
-        if name.endswith("num_batches_tracked"):
-            continue
+    for name in [name for name in wanted if not name.endswith("num_batches_tracked")]:
         if name not in state:
             raise SettingError(f"{where}: lacks {name} of this model")
-        if state[name].shape != value.shape:
-            raise SettingError(
-                f"{where}: {name} has shape {tuple(state[name].shape)}, and this model's has {tuple(value.shape)}"
-            )
-        given = wanted[name] = state[name]
+        given, shape = state[name], tuple(wanted[name].shape)
+        if given.shape != shape:
+            raise SettingError(f"{where}: {name} has shape {tuple(given.shape)}, and this model's has {shape}")
         plain = given.is_floating_point() and given.layout == torch.strided and given.device.type == "cpu"
         if not plain or not given.isfinite().all():
             raise SettingError(f"{where}: {name} must hold finite numbers with a fraction, as weights do")
+        wanted[name] = given
     model.body.load_state_dict(wanted)
