@@ -16,7 +16,7 @@ tell the two apart. The paper (sections 5.1 and 5.3) gives no more than that, so
   share of D_ft, images of that class that no model has seen, is its rate of false alarms there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +35,8 @@ FLOOR = 50.0  # log-posteriors and log-odds end at -50 and 50: beyond, a posteri
 
 def constants() -> dict[str, Any]:
     """All that decides an attack's scores beside the outputs that it is given."""
-    return {
-        "classifier": "logistic regression",
-        "features": "top 3 and entropy",
-        "folds": FOLDS,
-        "samples": SAMPLES,
-        "floor": FLOOR,
-    }
+    kind = {"classifier": "logistic regression", "features": "top 3 and entropy"}
+    return kind | {"folds": FOLDS, "samples": SAMPLES, "floor": FLOOR}
 
 
 @dataclass(frozen=True)
@@ -113,16 +108,24 @@ def summary(scores: Scores, retrain: Scores | None, seed: int) -> AttackSummary:
     distance = Estimate(None, None, None)
     if retrain is not None:
         further = called["forget_train"].astype(float) - (retrain.forget_train.numpy() > 0.5)
-        distance = _estimate(100 * further.mean(), 100 * resampled_means(further, generator))
+        # How often each distinct value is drawn decides a mean, so the counts are drawn and not the samples.
+        levels, counts = np.unique(further, return_counts=True)
+        means = generator.multinomial(len(further), counts / len(further), DRAWS) @ levels / len(further)
+        distance = _estimate(100 * further.mean(), 100 * means)
     return AttackSummary(
-        _estimate(share["forget_train"], drawn["forget_train"]),
-        _estimate(share["forget_test"], drawn["forget_test"]),
-        _estimate(share["forget_train"] - share["forget_test"], drawn["forget_train"] - drawn["forget_test"]),
-        _estimate((share["members"] + 100 - share["others"]) / 2, (drawn["members"] + 100 - drawn["others"]) / 2),
-        auc(scores.members, scores.others),
-        Counts(len(scores.members), len(scores.others)),
-        distance,
+        asr=_estimate(share["forget_train"], drawn["forget_train"]),
+        false_positive_rate=_estimate(share["forget_test"], drawn["forget_test"]),
+        advantage=_estimate(*(of["forget_train"] - of["forget_test"] for of in (share, drawn))),
+        balanced_accuracy=_estimate(*((of["members"] + 100 - of["others"]) / 2 for of in (share, drawn))),
+        auc=auc(scores.members, scores.others),
+        images=Counts(len(scores.members), len(scores.others)),
+        distance_to_retrain=distance,
     )
+
+
+def _estimate(value: float, draws: np.ndarray) -> Estimate:
+    low, high = np.percentile(draws, (2.5, 97.5))
+    return Estimate(float(value), float(low), float(high))
 
 
 def resampled_shares(called: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -133,15 +136,6 @@ def resampled_shares(called: np.ndarray, generator: np.random.Generator) -> np.n
     """
     count = len(called)
     return generator.binomial(count, (called.sum() + 0.5) / (count + 1), DRAWS) / count
-
-
-def resampled_means(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The mean of `values`, (N,), in each of DRAWS samples of N drawn from them with replacement: float64, (DRAWS,).
-
-    How often each distinct value is drawn decides a mean, so the counts are drawn and not the samples.
-    """
-    levels, counts = np.unique(values, return_counts=True)
-    return generator.multinomial(len(values), counts / len(values), DRAWS) @ levels / len(values)
 
 
 def auc(members: Tensor, others: Tensor) -> Estimate:
@@ -157,11 +151,6 @@ def auc(members: Tensor, others: Tensor) -> Estimate:
     half = 1.96 * np.sqrt(below.var(ddof=1) / len(below) + above.var(ddof=1) / len(above))
     value = below.mean()
     return Estimate(float(value), float(max(0, value - half)), float(min(1, value + half)))
-
-
-def _estimate(value: float, draws: np.ndarray) -> Estimate:
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return Estimate(float(value), float(low), float(high))
 
 
 def balanced(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -197,10 +186,15 @@ def best_threshold(members: Tensor, others: Tensor) -> float:
     return float(tried[np.argmax(cleared - missed)])
 
 
-def fitted(members: Tensor, others: Tensor) -> Any:
-    """The classifier of an attack, fitted to logits, (M, K), of members, and to those of others, (L, K)."""
-    truth = np.repeat([1, 0], [len(members), len(others)])
-    return classifier().fit(features(torch.cat([members, others])), truth)
+def evidence(members: Tensor, others: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """What an attack learns from: the features of members and others, by their logits, and the truth, 1 or 0."""
+    return features(torch.cat([members, others])), np.repeat([1, 0], [len(members), len(others)])
+
+
+def learned(members: Tensor, others: Tensor, asked: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The scores, float64, (N,), of each set of logits, (N, K), by an attack that is fitted to members and others."""
+    attack = classifier().fit(*evidence(members, others))
+    return (torch.from_numpy(attack.predict_proba(features(logits))[:, 1]) for logits in asked)
 
 
 def classifier() -> Any:

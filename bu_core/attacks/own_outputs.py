@@ -1,11 +1,10 @@
 """The membership attack that learns from the attacked model's own outputs: the attacker knows a part of D_r."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..measures import Outputs
-from . import FOLDS, Scores, balanced, classifier, features, fitted
+from . import FOLDS, Scores, balanced, classifier, evidence, learned
 
 
 def from_own_outputs(outputs: dict[str, Outputs], seed: int) -> Scores:
@@ -15,9 +14,8 @@ def from_own_outputs(outputs: dict[str, Outputs], seed: int) -> Scores:
     have no part in it, are scored by the attack that is fitted to all folds.
     """
     members, others = balanced(outputs["remain_train"].logits, outputs["remain_test"].logits, seed)
-    attack = fitted(members, others)
-    asked = (attack.predict_proba(features(outputs[part].logits))[:, 1] for part in ("forget_train", "forget_test"))
-    return Scores(*held_out(members, others, seed), *map(torch.from_numpy, asked))
+    asked = [outputs[part].logits for part in ("forget_train", "forget_test")]
+    return Scores(*held_out(members, others, seed), *learned(members, others, asked))
 
 
 def held_out(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -27,8 +25,6 @@ def held_out(members: Tensor, others: Tensor, seed: int) -> tuple[Tensor, Tensor
     """
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-    truth = np.repeat([1, 0], [len(members), len(others)])
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    given = features(torch.cat([members, others]))
-    found = cross_val_predict(classifier(), given, truth, cv=folds, method="predict_proba")[:, 1]
-    return torch.from_numpy(found[truth == 1]), torch.from_numpy(found[truth == 0])
+    found = cross_val_predict(classifier(), *evidence(members, others), cv=folds, method="predict_proba")
+    return torch.from_numpy(found[: len(members), 1]), torch.from_numpy(found[len(members) :, 1])

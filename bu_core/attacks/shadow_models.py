@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from ..measures import Outputs
-from . import Scores, balanced, features, fitted
+from . import Scores, balanced, learned
 
 
 def from_shadows(outputs: dict[str, Outputs], shadows: list[tuple[Tensor, Tensor]], seed: int) -> Scores:
@@ -13,10 +13,9 @@ def from_shadows(outputs: dict[str, Outputs], shadows: list[tuple[Tensor, Tensor
     `outputs`: of the four sets, by the attacked model, none of whose images the attack was told of. `shadows`: for
     each model the logits of its members, (M, K), and of others, (L, K).
     """
-    members, others = balanced(*(torch.cat(logits) for logits in zip(*shadows, strict=True)), seed)
-    attack = fitted(members, others)
-    asked = ("remain_train", "remain_test", "forget_train", "forget_test")
-    return Scores(*(torch.from_numpy(attack.predict_proba(features(outputs[part].logits))[:, 1]) for part in asked))
+    members, others = (torch.cat(logits) for logits in zip(*shadows, strict=True))
+    asked = [outputs[part].logits for part in ("remain_train", "remain_test", "forget_train", "forget_test")]
+    return Scores(*learned(*balanced(members, others, seed), asked))
 
 
 def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
