@@ -15,7 +15,7 @@ from .. import models, training
 from ..attacks.shadow_models import halves
 from ..checks import SettingError
 from ..config import Config
-from ..data import Dataset, ForgetSplit
+from ..data import Dataset, ForgetSplit, LabelledImages
 from ..models import Classifier, pretraining
 from ..results import Artefact
 from ..store import Store, read, write
@@ -41,8 +41,6 @@ class Fitting:
         self._models: dict[str, Classifier] = {}
         self._recordings: dict[int, Artefact] = {}
 
-    # --- what is asked for ----------------------------------------------------------------------------------------
-
     def model(self, name: str) -> Classifier:
         """The original or an unlearned model, on the device and in evaluation mode."""
         if name not in self._models:
@@ -58,31 +56,28 @@ class Fitting:
     def key(self, name: str) -> dict[str, Any]:
         """All that decides a model's weights, and nothing else: what the model is found by in the store."""
         config = self.config
-        key = {
-            "dataset": self.dataset.fingerprint,
-            "model": config.model,
-            "width": config.width,
-            "recipe": vars(self.recipe),
-            "numerics": training.NUMERICS,
-            "device": self.environment["device"],
-        }
+        key: dict[str, Any] = {"dataset": self.dataset.fingerprint} | self._made_by(self.recipe)
         if (known := config.pretraining)["source"] != "none":
             key["pretraining"] = dict(known) | {"others": self.dataset.others_fingerprint}
             if known["source"] == "weights":
                 key["pretraining"]["file"] = hashlib.sha256(Path(known["file"]).expanduser().read_bytes()).hexdigest()
         if name == "original":
             return key
-        return key | {
-            "method": name,
-            "settings": dict(config.unlearning[name]),
-            "forget_class": config.forget_class,
+        return key | {"method": name, "settings": dict(config.unlearning[name]), "forget_class": config.forget_class}
+
+    def _made_by(self, recipe: training.Recipe) -> dict[str, Any]:
+        return {
+            "model": self.config.model,
+            "width": self.config.width,
+            "recipe": vars(recipe),
+            "numerics": training.NUMERICS,
+            "device": self.environment["device"],
         }
 
     def initial(self, width: float | None = None) -> Classifier:
         """The model before its training; of another width than the config's, for what only looks at its size."""
-        config, channels, classes = self.config, self.dataset.channels, len(self.dataset.classes)
-        model = models.build(config.model, channels, classes, width or config.width, config.seed).to(self.device)
-        known = config.pretraining
+        config, known = self.config, self.config.pretraining
+        model = self._built(len(self.dataset.classes), width or config.width, config.seed)
         if known["source"] == "others" and width is None:
             model.body.load_state_dict(self._pretrained().tensors)
         elif known["source"] == "imagenet":
@@ -91,14 +86,13 @@ class Fitting:
             pretraining.load_file(model, known["file"])
         return model
 
+    def _built(self, classes: int, width: float, seed: int) -> Classifier:
+        return models.build(self.config.model, self.dataset.channels, classes, width, seed).to(self.device)
+
     def task(self, checkpoint: training.Checkpoint | None = None) -> UnlearningTask:
         """What a method is given."""
-        original, initial = self.model("original"), self.initial()
-        return UnlearningTask(
-            original, initial, self.split, self.recipe, checkpoint, lambda window: self._recording(window).tensors
-        )
-
-    # --- the original and what the methods make of it -------------------------------------------------------------
+        models = self.model("original"), self.initial()
+        return UnlearningTask(*models, self.split, self.recipe, checkpoint, lambda last: self._recording(last).tensors)
 
     def _fitted(self, kind: str, key: dict[str, Any], make: Callable[["_PartialFit"], Artefact]) -> Artefact:
         """The artefact of a fit that can be resumed; its partial state goes once the artefact is there."""
@@ -118,7 +112,9 @@ class Fitting:
             return found.tensors
 
         task = None if name == "original" else replace(self.task(checkpoint), recorded=recorded)
-        self._warm_up(initial)
+        # One throw-away step, so that the first method does not pay for what every later one finds ready.
+        batch = self.split.forget_train[torch.arange(min(self.recipe.batch_size, len(self.split.forget_train)))]
+        training.fit(copy.deepcopy(initial), batch, replace(self.recipe, epochs=1), label="warm-up")
         with watch:
             if task is None:
                 model = self._fit_original(initial, checkpoint, watch)
@@ -144,44 +140,30 @@ class Fitting:
             watch.seconds -= recording.facts["seconds"]
         return model
 
-    def _warm_up(self, model: Classifier) -> None:
-        """One throw-away step, so that the first method does not pay for what every later one finds ready."""
-        batch = self.split.forget_train[torch.arange(min(self.recipe.batch_size, len(self.split.forget_train)))]
-        training.fit(copy.deepcopy(model), batch, replace(self.recipe, epochs=1), label="warm-up")
-
     def _pretrained(self) -> Artefact:
         """The body of a model that was fitted to the people who are none of the classes."""
-        config, known = self.config, self.config.pretraining
+        known = self.config.pretraining
         recipe = replace(self.recipe, epochs=known["epochs"], lr=known["lr"])
-        key = {
-            "others": self.dataset.others_fingerprint,
-            "model": config.model,
-            "width": config.width,
-            "recipe": vars(recipe),
-            "numerics": training.NUMERICS,
-            "device": self.environment["device"],
-        }
+        key = {"others": self.dataset.others_fingerprint} | self._made_by(recipe)
 
         def make(partial: "_PartialFit") -> Artefact:
             assert self.dataset.others is not None  # the config asks for others where it pretrains on them
             others = self.dataset.others.to(self.device)
-            model = self._fit_apart("pretraining", config.seed, int(others.labels.max()) + 1, others, recipe, partial)
-            return Artefact(model[0].body.state_dict(), model[1])
+            model, facts = self._fit_apart("pretraining", int(others.labels.max()) + 1, others, recipe, partial)
+            return Artefact(model.body.state_dict(), facts)
 
         return self._fitted("pretrained", key, make)
 
     def _fit_apart(
-        self, label: str, seed: int, classes: int, data: Any, recipe: training.Recipe, partial: "_PartialFit"
+        self, label: str, classes: int, data: LabelledImages, recipe: training.Recipe, partial: "_PartialFit"
     ) -> tuple[Classifier, dict[str, Any]]:
         """A model that is none of the experiment's own, fitted to `data`, and the facts of its making."""
-        model = models.build(self.config.model, self.dataset.channels, classes, self.config.width, seed).to(self.device)
+        model = self._built(classes, self.config.width, recipe.seed)
         with training.Stopwatch(self.device) as watch:
             training.fit(model, data, recipe, label=label, checkpoint=partial)
         seconds = watch.seconds + partial.seconds_before
         self.say(f"{label}: {seconds:.1f} s")
         return model, {"seconds": [seconds], "environment": self.environment}
-
-    # --- what Amnesiac Unlearning needs ---------------------------------------------------------------------------
 
     def _recording(self, window: int) -> Artefact:
         """The updates of the last `window` epochs of the original's training (all, for 0), on the device.
@@ -216,8 +198,6 @@ class Fitting:
         }
         return Artefact(recorder.updates(), facts)
 
-    # --- what the attack with shadow models needs -----------------------------------------------------------------
-
     def shadow_keys(self) -> list[dict[str, Any]]:
         """All that decides each shadow model: what decides a Retrain, and its number."""
         key = self.key("original") | {"forget_class": self.config.forget_class}
@@ -230,11 +210,11 @@ class Fitting:
         """
 
         def make(partial: "_PartialFit") -> Artefact:
-            data, seed = self.split.remain_train, self.config.seed + 1 + number
-            parts = halves(len(data), self.config.seed + 1 + number // 2)
+            data, first = self.split.remain_train, self.config.seed + 1
+            parts = halves(len(data), first + number // 2)
             inside, outside = (data[half.to(self.device)] for half in (parts if number % 2 == 0 else parts[::-1]))
-            recipe, classes = replace(self.recipe, seed=seed), len(self.dataset.classes)
-            model, facts = self._fit_apart(f"shadow {number}", seed, classes, inside, recipe, partial)
+            recipe, classes = replace(self.recipe, seed=first + number), len(self.dataset.classes)
+            model, facts = self._fit_apart(f"shadow {number}", classes, inside, recipe, partial)
             sides = {"members": inside, "others": outside}
             logits = {name: training.predict(model, side.images, self.precision) for name, side in sides.items()}
             return Artefact(logits, facts)
@@ -249,18 +229,14 @@ class _PartialFit:
     every = 20.0  # seconds between two saves at the least, so that a short fit is not slowed by any
 
     def __init__(self, artefact: Path):
-        self.path = artefact.with_suffix(".partial")
-        self.key = {"partial": artefact.name}
-        self.seconds_before = 0.0
+        self.path, self.key, self.seconds_before = artefact.with_suffix(".partial"), {"partial": artefact.name}, 0.0
 
     def load(self, label: str) -> dict[str, Tensor] | None:
         self._saved = self._started = time.perf_counter()  # the fit starts now; what led up to it is timed elsewhere
-        if not self.path.exists():
-            return None
         try:
             found = read(self.path, self.key | {"label": label})
         except ValueError:
-            return None  # another fit's, or damaged: this one starts anew and overwrites it
+            return None  # absent, another fit's, or damaged: this one starts anew and overwrites it
         self.seconds_before = found.facts["seconds"]
         return found.tensors
 
