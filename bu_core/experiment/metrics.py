@@ -106,25 +106,16 @@ _KNOWN: WeakKeyDictionary[Experiment, Metrics] = WeakKeyDictionary()
 def metrics(experiment: Experiment) -> Metrics:
     """Everything of each model, with all that it depends on; computed once for an experiment."""
     if experiment not in _KNOWN:
-        _KNOWN[experiment] = _measured(experiment)
+        data, sound, attacked = experiment.dataset, experiment.sound, _attacked(experiment)
+        sizes = {part: len(said.labels) for part, said in experiment.outputs("original").items()}
+        _KNOWN[experiment] = Metrics(
+            experiment.config.as_dict(),
+            DatasetFacts(data.name, data.origin, data.fingerprint, list(data.classes), sizes),
+            experiment.environment,
+            {name: _of_model(experiment, name, attacked[name]) for name in sound},
+            [name for name in experiment.names if name not in sound],
+        )
     return _KNOWN[experiment]
-
-
-def _measured(experiment: Experiment) -> Metrics:
-    sound, attacked = experiment.sound, _attacked(experiment)
-    return Metrics(
-        experiment.config.as_dict(),
-        DatasetFacts(
-            experiment.dataset.name,
-            experiment.dataset.origin,
-            experiment.dataset.fingerprint,
-            list(experiment.dataset.classes),
-            {part: len(said.labels) for part, said in experiment.outputs("original").items()},
-        ),
-        experiment.environment,
-        {name: _of_model(experiment, name, attacked[name]) for name in sound},
-        [name for name in experiment.names if name not in sound],
-    )
 
 
 def write_metrics(experiment: Experiment) -> Metrics:
@@ -151,9 +142,6 @@ def _of_model(experiment: Experiment, name: str, attacked: dict[str, AttackSumma
         recording=made.recording,
         environment=made.environment,
     )
-
-
-# --- attacks ------------------------------------------------------------------------------------------------------
 
 
 @measurement(of=(), constants=attacks.constants)
@@ -189,9 +177,6 @@ def _scores(experiment: Experiment, kind: str, name: str) -> Scores:
     return ATTACKS[kind].scores(experiment.outputs(name), experiment.config.seed)
 
 
-# --- a model in short, as it is or after re-estimation --------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Evaluation:
     """A model in short: `accuracy` on the four sets in percent, the `attack`, and the mean `entropy` of D_f in nats.
@@ -222,6 +207,5 @@ def evaluation(experiment: Experiment, model: str, reestimated_on: int = 0) -> E
     seconds = statistics.median(measured_outputs(experiment, model).made.seconds)
     if not reestimated_on:
         return evaluated(experiment, experiment.outputs(model), seconds)
-    shown = experiment.remaining(reestimated_on)
-    again = reestimated(experiment.model(model), shown, experiment.precision)
+    again = reestimated(experiment.model(model), experiment.remaining(reestimated_on), experiment.precision)
     return evaluated(experiment, experiment.answers(again), seconds)
