@@ -42,9 +42,7 @@ class Range:
     open: bool = False
 
     def __contains__(self, value: float) -> bool:
-        if self.open:
-            return self.low < value < self.high
-        return self.low <= value <= self.high
+        return self.low < value < self.high if self.open else self.low <= value <= self.high
 
     def __str__(self) -> str:
         above, below = ("above", "below") if self.open else ("at least", "at most")
@@ -58,7 +56,6 @@ Epochs = Annotated[int, Range(0)]  # passes over the data; 0 leaves the model as
 LearningRate = Annotated[float, Range(0)]  # 0 moves no weight, though BatchNorm statistics still follow the data
 PixelDistance = Annotated[float, Range(0, 1)]  # images are in [0, 1]
 BatchNorm = Literal["train", "frozen"]  # whether running statistics follow the batches
-
 
 _REPR = reprlib.Repr()  # bounded, where `repr` would write out every repetition of a shared part
 _REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 3, 8, 8, 8
@@ -86,13 +83,7 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-_WANTED = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "true or false",
-    list[str]: "a list of texts",
-}
+_WANTED = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", list[str]: "a list of texts"}
 
 
 def checked(name: str, value: Any, annotation: Any) -> Any:
@@ -190,8 +181,9 @@ def from_yaml(setting: str, text: str) -> Any:
     except SettingError as error:
         raise SettingError(f"{setting}: {error}") from None
     except Exception as error:  # PyYAML raises whatever its constructors met
-        mark = getattr(error, "problem_mark", None)
-        problem = f"line {mark.line + 1}: {error.problem}" if mark else str(error)
+        problem = str(error)
+        if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+            problem = f"line {error.problem_mark.line + 1}: {error.problem}"
         raise SettingError(f"{setting}: is not YAML ({_line(problem)})") from error
 
 
@@ -200,12 +192,10 @@ def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str
 
     Each is checked against its annotation; `name` is how messages call the mapping.
     """
-    hints = get_type_hints(function, include_extras=True)
-    defaults = {
-        argument: parameter.default
-        for argument, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    hints, defaults = (
+        get_type_hints(function, include_extras=True),
+        inspect.getfullargspec(function).kwonlydefaults or {},
+    )
     if not isinstance(given, Mapping):
         raise SettingError(f"{name}={shown(given)}: must be a mapping of settings")
     for argument in given:
