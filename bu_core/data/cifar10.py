@@ -25,79 +25,66 @@ def read(data_dir: Path | None, seed: int) -> Dataset:
         return _cifar10_batches(data_dir.parent)
     if os.path.isdir(data_dir / "cifar-10-batches-py"):
         return _cifar10_batches(data_dir)
-    return _image_folder("cifar10", data_dir, CLASSES)
+    return _image_folder(data_dir)
 
 
 def _cifar10_batches(root: Path, download: bool = False) -> Dataset:
     # torchvision compares every file with the release's MD5 before it unpickles it, so nothing foreign is unpickled.
     from torchvision.datasets import CIFAR10
 
+    setting = f"data_dir={shown(str(root))}"
     try:
-        train, test = (CIFAR10(root, train=part, download=download) for part in (True, False))
+        parts = [CIFAR10(root, train=part, download=download) for part in (True, False)]
     except RuntimeError as error:
-        raise SettingError(
-            f"data_dir={shown(str(root))}: cifar-10-batches-py is incomplete or altered (its checksums differ); "
-            "unpack the archive again"
-        ) from error
+        wrong = "cifar-10-batches-py is incomplete or altered (its checksums differ); unpack the archive again"
+        raise SettingError(f"{setting}: {wrong}") from error
     except OSError as error:
         if not download:
-            raise SettingError(f"data_dir={shown(str(root))}: cannot be read ({shown(error)})") from error
+            raise SettingError(f"{setting}: cannot be read ({shown(error)})") from error
         raise SettingError(
             f"dataset='cifar10': the download failed ({shown(error)}); set data_dir, or the variable BU_DATA, to a "
             "folder that holds cifar-10-batches-py or train/<class>/ and test/<class>/"
         ) from error
-    return dataset(
-        "cifar10",
-        "the original release (Krizhevsky 2009), read by torchvision",
-        CLASSES,
-        *((part.data, np.asarray(part.targets)) for part in (train, test)),
-    )
+    train, test = ((part.data, np.asarray(part.targets)) for part in parts)
+    return dataset("cifar10", "the original release (Krizhevsky 2009), read by torchvision", CLASSES, train, test)
 
 
 _IMAGE_ENDINGS = {".jpg", ".jpeg", ".png"}
 
 
-def _image_folder(name: str, root: Path, classes: tuple[str, ...]) -> Dataset:
-    """A folder `train/<class>/*.jpg|png`, `test/<class>/…` with exactly the given classes, decoded to RGB."""
-    groups = {side: _class_files(root, side, classes) for side in ("train", "test")}
-    files = [path for side in groups.values() for group in side for path in group]
-    images = decoded_once(name, root, files, _of_its_size, (32, 32, 3))
-    labels = [np.repeat(np.arange(len(classes)), [len(group) for group in side]) for side in groups.values()]
-    train, test = (len(side) for side in labels)
-    kinds = sorted({path.suffix.lower().lstrip(".") for group in groups["train"] for path in group})
-    return dataset(
-        name,
-        f"a folder of {'/'.join(kinds)} images: {train:,} for training, {test:,} for testing",
-        classes,
-        (images[:train], labels[0]),
-        (images[train:], labels[1]),
-    )
+def _image_folder(root: Path) -> Dataset:
+    """A folder `train/<class>/*.jpg|png`, `test/<class>/…` with exactly the classes of CIFAR-10, decoded to RGB."""
+    train, test = (_class_files(root, side) for side in ("train", "test"))
+    images = decoded_once("cifar10", root, [*train, *test], _of_its_size, (32, 32, 3))
+    labels = np.array([CLASSES.index(path.parent.name) for path in (*train, *test)])
+    kinds = "/".join(sorted({path.suffix.lower().lstrip(".") for path in train}))
+    origin = f"a folder of {kinds} images: {len(train):,} for training, {len(test):,} for testing"
+    sides = ((images[part], labels[part]) for part in (slice(len(train)), slice(len(train), None)))
+    return dataset("cifar10", origin, CLASSES, *sides)
 
 
-def _class_files(root: Path, side: str, classes: tuple[str, ...]) -> list[list[Path]]:
-    folder = root / side
+def _class_files(root: Path, side: str) -> list[Path]:
+    """The images of one side, class by class."""
+    folder, setting = root / side, f"data_dir={shown(str(root))}"
     layout = "expected cifar-10-batches-py, or train/<class>/ and test/<class>/ with images"
     if not os.path.isdir(folder):
-        raise SettingError(f"data_dir={shown(str(root))}: has no folder {side!r}; {layout}")
+        raise SettingError(f"{setting}: has no folder {side!r}; {layout}")
     present = {found.name for found in entries(folder)[0]}
-    if missing := [name for name in classes if name not in present]:
-        raise SettingError(f"data_dir={shown(str(root))}: {side} lacks the class folders {listed(missing)}")
-    if foreign := sorted(present - set(classes)):
-        raise SettingError(
-            f"data_dir={shown(str(root))}: {side} has folders that are no class: {listed(foreign)}; "
-            f"allowed: {', '.join(classes)}"
-        )
-    groups = [image_files(folder / name, _IMAGE_ENDINGS) for name in classes]
-    for name, group in zip(classes, groups, strict=True):
-        if not group:
-            raise SettingError(f"data_dir={shown(str(root))}: {side}/{name} holds no image ({layout})")
-    fewest, most = min(groups, key=len), max(groups, key=len)
-    if len(fewest) != len(most):
-        raise SettingError(
-            f"data_dir={shown(str(root))}: {side} is incomplete: {fewest[0].parent.name} holds {len(fewest)} images, "
-            f"{most[0].parent.name} {len(most)}, and every class of the data set has as many as any other"
-        )
-    return groups
+    if missing := [name for name in CLASSES if name not in present]:
+        raise SettingError(f"{setting}: {side} lacks the class folders {listed(missing)}")
+    if foreign := sorted(present - set(CLASSES)):
+        allowed = ", ".join(CLASSES)
+        raise SettingError(f"{setting}: {side} has folders that are no class: {listed(foreign)}; allowed: {allowed}")
+    groups = {name: image_files(folder / name, _IMAGE_ENDINGS) for name in CLASSES}
+    counts = {name: len(group) for name, group in groups.items()}
+    fewest, most = min(CLASSES, key=counts.__getitem__), max(CLASSES, key=counts.__getitem__)
+    if not counts[fewest]:
+        raise SettingError(f"{setting}: {side}/{fewest} holds no image ({layout})")
+    if counts[fewest] != counts[most]:
+        held = f"{fewest} holds {counts[fewest]} images, {most} {counts[most]}"
+        why = "every class of the data set has as many as any other"
+        raise SettingError(f"{setting}: {side} is incomplete: {held}, and {why}")
+    return [path for group in groups.values() for path in group]
 
 
 def _of_its_size(path: Path) -> np.ndarray:

@@ -20,9 +20,5 @@ def read(data_dir: Path | None, seed: int) -> Dataset:
     images, labels = load_digits(return_X_y=True)
     grey = np.round(images.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)  # the scans count ink from 0 to 16
     train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
-    return dataset(
-        "digits",
-        "handwritten digits (Alpaydin and Kaynak 1998) as embedded in scikit-learn, split 70:30",
-        CLASSES,
-        *((grey[part], labels[part]) for part in (train, test)),
-    )
+    origin = "handwritten digits (Alpaydin and Kaynak 1998) as embedded in scikit-learn, split 70:30"
+    return dataset("digits", origin, CLASSES, (grey[train], labels[train]), (grey[test], labels[test]))

@@ -4,6 +4,7 @@
 The same picture is never on both sides. Of the people who are not chosen, it can give images to pretrain on.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,38 +57,30 @@ def read(
     generator = np.random.default_rng(seed)
     fewest = min(len(found[name]) for name in chosen)
     most = images_per_person or fewest
-    taken = {
-        name: [found[name][index] for index in sorted(generator.permutation(len(found[name]))[:most])]
+    taken = [
+        [found[name][index] for index in sorted(generator.permutation(len(found[name]))[:most])]
         for name in (*chosen, *further)
-    }
-    files = [path for group in taken.values() for path in group]
-    images = decoded_once(
-        "faces", root, files, lambda path: cut(path, crop, size), (size, size, 3), crop=crop, size=size
-    )
-    labels = np.repeat(np.arange(len(taken)), [len(group) for group in taken.values()])
+    ]
+    files, kept = list(itertools.chain(*taken)), {"crop": crop, "size": size}
+    images = decoded_once("faces", root, files, lambda path: cut(path, crop, size), (size, size, 3), **kept)
+    labels = np.repeat(np.arange(len(taken)), [len(group) for group in taken])
     pictures = groups(hashes(images), ALIKE)
     is_test = _divided(labels, pictures, len(chosen), test_share, generator)
     mine = labels < len(chosen)
     for label, name in enumerate(chosen):
         for side, part in (("training", ~is_test), ("test", is_test)):
             if not (part & (labels == label)).any():
-                raise SettingError(
-                    f"data.test_share={test_share:g}: {name} has no {side} image left, since the same picture is never "
-                    "on both sides"
-                )
-    parts = [(images[mine & part], labels[mine & part]) for part in (~is_test, is_test)]
-    apart = ~mine & ~np.isin(pictures, pictures[mine])
-    result = dataset(
-        "faces",
-        f"a folder of people: {len(chosen)} people, {len(parts[0][1]):,} images for training, {len(parts[1][1]):,} for "
-        f"testing, {size}x{size} pixels",
-        tuple(chosen),
-        *parts,
-    )
+                why = f"{name} has no {side} image left, since the same picture is never on both sides"
+                raise SettingError(f"data.test_share={test_share:g}: {why}")
+    train, test = ((images[mine & part], labels[mine & part]) for part in (~is_test, is_test))
+    counts = f"{len(train[1]):,} images for training, {len(test[1]):,} for testing"
+    origin = f"a folder of people: {len(chosen)} people, {counts}, {size}x{size} pixels"
+    result = dataset("faces", origin, tuple(chosen), train, test)
     if not further:
         return result
-    rest = (np.ascontiguousarray(images[apart]), labels[apart] - len(chosen))
-    return replace(result, others=labelled(*rest), others_fingerprint=fingerprint(rest))
+    apart = ~mine & ~np.isin(pictures, pictures[mine])
+    rest = (images[apart], labels[apart] - len(chosen))
+    return replace(result, others=labelled(rest), others_fingerprint=fingerprint(rest))
 
 
 def _lfw() -> Path:
@@ -113,9 +106,8 @@ def _people(folder: Path) -> tuple[Path, dict[str, list[Path]]]:
         if found := {person.name: files for person in people if (files := image_files(person, ENDINGS))}:
             return root, found
     loose = "images, but " if any(path.suffix.lower() in ENDINGS for path in entries(folder)[1]) else ""
-    raise SettingError(
-        f"data_dir={shown(str(folder))}: holds {loose}no people; expected <person>/*.jpg (or .png, .pgm)"
-    )
+    holds = f"holds {loose}no people; expected <person>/*.jpg (or .png, .pgm)"
+    raise SettingError(f"data_dir={shown(str(folder))}: {holds}")
 
 
 def _by_images(found: dict[str, list[Path]]) -> list[str]:
@@ -126,9 +118,8 @@ def _chosen(found: dict[str, list[Path]], people: int | Sequence[str], root: Pat
     if isinstance(people, int):
         enough = [name for name in _by_images(found) if len(found[name]) >= FEWEST]
         if len(enough) < people:
-            raise SettingError(
-                f"data.people={people}: {shown(str(root))} has {len(enough)} people with at least {FEWEST} images"
-            )
+            has = f"has {len(enough)} people with at least {FEWEST} images"
+            raise SettingError(f"data.people={people}: {shown(str(root))} {has}")
         return enough[:people]
     if len(people) < 2 or len(set(people)) < len(people):
         raise SettingError(f"data.people={shown(people)}: must be at least two people, each named once")
@@ -149,9 +140,6 @@ def cut(path: Path, crop: float, size: int) -> np.ndarray:
     return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR))
 
 
-# --- the same picture ---------------------------------------------------------------------------------------------
-
-
 def hashes(images: np.ndarray) -> np.ndarray:
     """The difference hash of each image, uint64, (N,): whether each of 8x8 cells is brighter than its right neighbour.
 
@@ -168,16 +156,12 @@ def groups(found: np.ndarray, alike: int) -> np.ndarray:
 
     each differing from the next in `alike` bits at the most.
     """
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    rows, columns = [], []
-    for index, one in enumerate(found):
-        near = np.flatnonzero(np.bitwise_count(found[index:] ^ one) <= alike) + index
-        rows.append(np.full(len(near), index))
-        columns.append(near)
-    pairs = (np.concatenate(rows), np.concatenate(columns))
-    linked = coo_array((np.ones(len(pairs[0]), bool), pairs), shape=(len(found), len(found)))
+    near = [np.flatnonzero(np.bitwise_count(found[index:] ^ one) <= alike) + index for index, one in enumerate(found)]
+    ends, columns = np.cumsum([0, *map(len, near)]), np.concatenate(near)
+    linked = csr_array((np.ones(len(columns), bool), columns, ends), shape=(len(found), len(found)))
     return connected_components(linked, directed=False)[1].astype(np.int64)
 
 
@@ -185,17 +169,13 @@ def _divided(
     labels: np.ndarray, pictures: np.ndarray, people: int, test_share: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Which images are for testing: of each person the share, whole pictures at a time, in random order."""
-    is_test = np.zeros(len(labels), bool)
-    settled: set[int] = set()
-    for label in range(people):
-        mine = np.flatnonzero(labels == label)
-        wanted = max(1, round(test_share * len(mine)))
-        for picture in generator.permutation(np.unique(pictures[mine])):
-            same = pictures == picture
-            fits = is_test[mine].sum() + (same[mine]).sum() <= wanted
-            if picture not in settled and fits:
+    is_test, settled = np.zeros(len(labels), bool), np.zeros(len(labels), bool)
+    for mine in (labels == label for label in range(people)):
+        wanted = max(1, round(test_share * int(mine.sum())))
+        for same in (pictures == picture for picture in generator.permutation(np.unique(pictures[mine]))):
+            if not (settled & same).any() and ((is_test | same) & mine).sum() <= wanted:
                 is_test |= same
-            settled.add(int(picture))
+            settled |= same
     return is_test
 
 

@@ -82,9 +82,8 @@ def entries(folder: Path) -> tuple[list[Path], list[Path]]:
                 elif entry.is_file():
                     files.append(Path(entry.path))
                 else:
-                    raise SettingError(
-                        f"data_dir: {shown(entry.path)} leads nowhere, or is neither a file nor a folder"
-                    )
+                    odd = "leads nowhere, or is neither a file nor a folder"
+                    raise SettingError(f"data_dir: {shown(entry.path)} {odd}")
     except OSError as error:
         raise SettingError(f"data_dir: {shown(str(folder))} cannot be read ({shown(error)})") from error
     return sorted(folders), sorted(files)
@@ -98,9 +97,9 @@ def image_files(folder: Path, endings: set[str]) -> list[Path]:
     """
     folders, files = entries(folder)
     images = [path for path in files if path.suffix.lower() in endings]
-    taken = endings | (LITTER if images else set())
-    others = [path for path in files if path.suffix.lower() not in taken]
-    left_out = [*others, *folders] if images else [path for path in others if path.suffix.lower() in UNREAD]
+    left_out = [path for path in files if path.suffix.lower() in UNREAD - endings]
+    if images:
+        left_out = [*(path for path in files if path.suffix.lower() not in endings | LITTER), *folders]
     if left_out:
         more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
         raise SettingError(
@@ -116,11 +115,10 @@ def decoded(path: Path) -> Any:
 
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I"):  # Pillow's own conversion clips at 255
-                image = Image.fromarray(
-                    np.clip((np.asarray(image).astype(np.int64) + 128) // 257, 0, 255).astype(np.uint8)
-                )
-            return image.convert("RGB")
+            if not image.mode.startswith("I"):
+                return image.convert("RGB")
+            grey = (np.asarray(image).astype(np.int64) + 128) // 257  # Pillow's own conversion clips at 255
+            return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
     except Exception as error:  # Pillow raises whatever its decoders met
         raise SettingError(f"data_dir: the image {shown(str(path))} cannot be decoded ({shown(error)})") from error
 
@@ -165,31 +163,29 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "boundary-unlearning"
 
 
-def dataset(
-    name: str,
-    origin: str,
-    classes: tuple[str, ...],
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-) -> Dataset:
-    """Join arrays (N, H, W, C) and their labels into a Dataset with its fingerprint."""
-    sides = [
-        (np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64)) for images, labels in (train, test)
-    ]
-    parts = [labelled(*side) for side in sides]
-    return Dataset(name, origin, classes, *parts, fingerprint=fingerprint(*sides))
+Arrays = tuple[np.ndarray, np.ndarray]  # images, uint8, (N, H, W, C), and their labels, (N,)
 
 
-def labelled(images: np.ndarray, labels: np.ndarray) -> LabelledImages:
-    """Arrays (N, H, W, C), uint8, and (N,), int64. In memory that is what torch calls channels-last; nothing moves."""
+def dataset(name: str, origin: str, classes: tuple[str, ...], train: Arrays, test: Arrays) -> Dataset:
+    """Join arrays into a Dataset with its fingerprint."""
+    return Dataset(name, origin, classes, labelled(train), labelled(test), fingerprint(train, test))
+
+
+def labelled(arrays: Arrays) -> LabelledImages:
+    """Arrays as tensors. In memory that is what torch calls channels-last, so contiguous images are not copied."""
+    images, labels = _contiguous(arrays)
     return LabelledImages(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
 
 
-def fingerprint(*sides: tuple[np.ndarray, np.ndarray]) -> str:
-    """A digest of arrays of images, (N, H, W, C), and of their labels."""
+def fingerprint(*sides: Arrays) -> str:
+    """A digest of images, and of their labels."""
     digest = hashlib.sha256()
-    for images, labels in sides:
+    for images, labels in map(_contiguous, sides):
         digest.update(str(images.shape).encode())
-        digest.update(images)
-        digest.update(labels)
+        digest.update(images.data)
+        digest.update(labels.data)
     return digest.hexdigest()
+
+
+def _contiguous(arrays: Arrays) -> Arrays:
+    return np.ascontiguousarray(arrays[0]), np.ascontiguousarray(arrays[1], dtype=np.int64)
