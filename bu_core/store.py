@@ -67,8 +67,14 @@ class Store:
         if self.refuse:
             raise self.refuse(path.name)
         with FileLock(self.folder / ".locks" / f"{path.stem}.lock"):
-            if (there := self._read(path, key)) is not None:  # another process may have made it while this one waited
-                return there
+            try:
+                return read(path, key)  # another process may have made it while this one waited
+            except ValueError as error:
+                if path.exists():
+                    aside = path.with_suffix(".damaged")
+                    os.replace(path, aside)
+                    message = f"{path}: {error}; set aside as {aside.name} and computed again"
+                    warnings.warn(message, DamagedArtefactWarning, stacklevel=2)
             made = make()
             try:
                 write(path, key, made)
@@ -94,20 +100,6 @@ class Store:
         """Where the artefact of this kind and key lies, or will lie."""
         return self.folder / f"{kind}-{digest(key)}.safetensors"
 
-    def _read(self, path: Path, key: Mapping[str, Any]) -> Artefact | None:
-        """The artefact at `path`, or None where there is none; a damaged or foreign file is named and set aside."""
-        if not path.exists():
-            return None
-        try:
-            return read(path, key)
-        except ValueError as error:
-            aside = path.with_suffix(".damaged")
-            os.replace(path, aside)
-            warnings.warn(
-                f"{path}: {error}; set aside as {aside.name} and computed again", DamagedArtefactWarning, stacklevel=3
-            )
-            return None
-
 
 def digest(key: Mapping[str, Any]) -> str:
     """16 hexadecimal digits that stand for a key; the order of its entries does not matter."""
@@ -117,19 +109,12 @@ def digest(key: Mapping[str, Any]) -> str:
 def write(path: Path, key: Mapping[str, Any], artefact: Artefact) -> None:
     """Write an artefact beside its place and rename it into it."""
     tensors = _apart({name: tensor.detach().cpu().contiguous() for name, tensor in artefact.tensors.items()})
-    header = {
-        "key": json.dumps(key, sort_keys=True),
-        "facts": json.dumps(artefact.facts, sort_keys=True),
-        "checksum": _checksum(tensors, json.dumps(artefact.facts, sort_keys=True)),
-    }
+    facts = json.dumps(artefact.facts, sort_keys=True)
+    header = {"key": json.dumps(key, sort_keys=True), "facts": facts, "checksum": _checksum(tensors, facts)}
     if artefact.recorded:
         header["recorded"] = json.dumps(artefact.recorded, sort_keys=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with _beside(path) as beside:
         save_file(tensors, beside, metadata=header)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read(path: Path, key: Mapping[str, Any]) -> Artefact:
@@ -157,9 +142,16 @@ def read_any(path: Path) -> tuple[dict[str, Any], Artefact]:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside its place and rename it into it; what is not a finite number becomes null."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path) as beside:
+        beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """Where to write what is renamed to `path` in the end; it is gone where that fails."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+        yield beside
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -181,7 +173,7 @@ def _checksum(tensors: Mapping[str, Tensor], facts: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
