@@ -79,15 +79,15 @@ def _plain(value: Any, kind: Any, path: str, packed: Artefact) -> Any:
         packed.tensors[path] = value
         return None
     if dataclasses.is_dataclass(value):
-        hints, plain = get_type_hints(type(value), include_extras=True), {}
+        hints, plain = get_type_hints(type(value), include_extras=True), dict[str, Any]()
         for each in dataclasses.fields(value):
-            part = getattr(value, each.name)
+            name, part = each.name, getattr(value, each.name)
             if isinstance(part, Estimate):
-                plain |= {each.name: part.value, f"{each.name}_low": part.low, f"{each.name}_high": part.high}
-            elif isinstance(part, Tensor):
-                _plain(part, hints[each.name], _under(path, each.name), packed)
-            else:
-                plain[each.name] = _plain(part, hints[each.name], _under(path, each.name), packed)
+                plain |= {name: part.value, f"{name}_low": part.low, f"{name}_high": part.high}
+                continue
+            found = _plain(part, hints[name], _under(path, name), packed)
+            if not isinstance(part, Tensor):
+                plain[name] = found
         return plain
     if isinstance(value, Mapping):
         inner = (get_args(_bare(kind)) or (Any, Any))[1]
@@ -106,9 +106,8 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
     if facts is None and _optional(kind):
         return None
     origin, inner = get_origin(bare) or bare, get_args(bare)
-    if dataclasses.is_dataclass(bare):
-        hints = get_type_hints(bare, include_extras=True)
-        fields: dict[str, Any] = {}
+    if isinstance(bare, type) and dataclasses.is_dataclass(bare):
+        hints, fields = get_type_hints(bare, include_extras=True), dict[str, Any]()
         for each in dataclasses.fields(bare):
             name, wanted = each.name, hints[each.name]
             none = _optional(wanted) and facts.get(name, ...) is None  # it says so: not merely left out
@@ -136,15 +135,11 @@ def _under(path: str, name: str) -> str:
 
 
 def _optional(kind: Any) -> bool:
-    return types.NoneType in get_args(get_args(kind)[0] if _annotated(kind) else kind)
+    return types.NoneType in get_args(get_args(kind)[0] if get_origin(kind) is Annotated else kind)
 
 
 def _kept(kind: Any) -> Kept | None:
-    return next((mark for mark in get_args(kind)[1:] if isinstance(mark, Kept)), None) if _annotated(kind) else None
-
-
-def _annotated(kind: Any) -> bool:
-    return get_origin(kind) is Annotated
+    return next((mark for mark in get_args(kind) if isinstance(mark, Kept)), None)
 
 
 def _only_tensors(kind: Any) -> bool:
@@ -156,7 +151,7 @@ def _only_tensors(kind: Any) -> bool:
 
 def _bare(kind: Any) -> Any:
     """A type without its annotation, and without `| None`."""
-    if _annotated(kind):
+    if get_origin(kind) is Annotated:
         return _bare(get_args(kind)[0])
     if get_origin(kind) in (Union, types.UnionType):
         some = [part for part in get_args(kind) if part is not types.NoneType]
