@@ -72,9 +72,8 @@ class Config:
         one_of("dataset", self.dataset, DATASETS)
         one_of("model", self.model, MODELS)
         source = DATASETS[self.dataset]
-        self._set("data", types.MappingProxyType(keyword_settings("data", source.read, self.data)))
-        known = pretraining.checked(self.pretraining, self.model, self.data)
-        self._set("pretraining", types.MappingProxyType(known))
+        self._set("data", keyword_settings("data", source.read, self.data))
+        self._set("pretraining", pretraining.checked(self.pretraining, self.model, self.data))
         if source.classes is not None:  # else the folder decides, and the experiment looks
             self._set("forget_class", class_index(self.forget_class, source.classes, self.dataset))
         if self.model in ONE_WIDTH and self.width != 1:
@@ -84,8 +83,7 @@ class Config:
             raise SettingError(f"unlearning={shown(self.unlearning)}: must be a mapping from a method to its settings")
         for name in self.unlearning:
             one_of("unlearning", name, METHODS)
-        settings = {name: method_settings(name, self.unlearning.get(name, {})) for name in METHODS}
-        self._set("unlearning", types.MappingProxyType(settings))
+        self._set("unlearning", {name: method_settings(name, self.unlearning.get(name, {})) for name in METHODS})
         self._set("elsewhere", tuple(self._changes()))
         if not isinstance(self.beside, (list, tuple)):
             raise SettingError(f"beside={shown(self.beside)}: must be a list of profiles")
@@ -93,9 +91,8 @@ class Config:
 
     def _changes(self) -> Iterator[Mapping[str, Any]]:
         if isinstance(self.elsewhere, (str, Mapping)) or not isinstance(self.elsewhere, Sequence):
-            raise SettingError(
-                f"elsewhere={shown(self.elsewhere)}: must be a list of mappings, such as [{{width: 1.0}}]"
-            )
+            such = "must be a list of mappings, such as [{width: 1.0}]"
+            raise SettingError(f"elsewhere={shown(self.elsewhere)}: {such}")
         for change in self.elsewhere:
             if not isinstance(change, Mapping) or not change:
                 raise SettingError(f"elsewhere={shown(change)}: must be a mapping with some of {', '.join(ELSEWHERE)}")
@@ -110,7 +107,8 @@ class Config:
             yield types.MappingProxyType({name: getattr(changed, name) for name in change})
 
     def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)  # how a frozen dataclass normalises its own fields
+        """How a frozen dataclass normalises its own fields; a mapping is frozen as well."""
+        object.__setattr__(self, name, types.MappingProxyType(value) if isinstance(value, dict) else value)
 
     @classmethod
     def from_mapping(cls, parameters: Mapping[str, Any]) -> "Config":
@@ -126,12 +124,15 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting, in a form that JSON can hold."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values["methods"], values["beside"] = list(self.methods), list(self.beside)
-        values["data"], values["pretraining"] = dict(self.data), dict(self.pretraining)
-        values["elsewhere"] = [dict(change) for change in self.elsewhere]
-        values["unlearning"] = {name: dict(self.unlearning[name]) for name in self.methods}
-        return values
+        values = {field.name: _thawed(getattr(self, field.name)) for field in fields(self)}
+        return values | {"unlearning": {name: values["unlearning"][name] for name in self.methods}}
+
+
+def _thawed(value: Any) -> Any:
+    """Tuples as lists, and every mapping as a dictionary."""
+    if isinstance(value, Mapping):
+        return {name: _thawed(part) for name, part in value.items()}
+    return [_thawed(part) for part in value] if isinstance(value, tuple) else value
 
 
 COMPOUND = ("methods", "unlearning", "data", "pretraining", "elsewhere", "beside")
