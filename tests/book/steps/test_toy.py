@@ -90,6 +90,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.book
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_runs_with_other_parameters(name: str, tmp_path: Path):
     given = {"seed": 2, "epochs": 5} | OTHERS[name]
