@@ -8,9 +8,8 @@ The names of the models are `original` and those in METHODS. What is measured of
 chapters of the book, each a `Measurement`.
 """
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,7 @@ from torch import Tensor
 from .. import training
 from ..checks import SettingError
 from ..config import Config, class_index
-from ..data import SPLITS, Dataset, ForgetSplit, LabelledImages, load, split
+from ..data import SPLITS, ForgetSplit, LabelledImages, load, split
 from ..measures import Outputs
 from ..models import Classifier
 from ..precision import Workload
@@ -31,7 +30,7 @@ from . import environment as places
 from .environment import Environment
 from .fitting import Fitting
 from .measurement import measurement
-from .record import NotRecorded, Record
+from .record import Record
 
 
 class Experiment(Fitting):
@@ -49,16 +48,13 @@ class Experiment(Fitting):
         self.say, self.folder = say, Path(config.results_dir).expanduser()
         self.record = None if extend else Record.find(config)
         self.device = torch.device("cpu") if self.record else training.resolve_device(config.device)
-        beside = extend or self.record
-        self.store = Store(
-            self.folder / "store",
-            f"results_dir={config.results_dir!r}",
-            beside.store if beside else None,
-            self._refuse if self.record else None,
-        )
-        self.dataset: Dataset = (
-            self.record.dataset if self.record else load(config.dataset, config.data_dir, config.seed, config.data)
-        )
+        beside, refuse = extend or self.record, self.record.refusal if self.record else None
+        setting = f"results_dir={config.results_dir!r}"
+        self.store = Store(self.folder / "store", setting, beside.store if beside else None, refuse)
+        if self.record:
+            self.dataset = self.record.dataset
+        else:
+            self.dataset = load(config.dataset, config.data_dir, config.seed, config.data)
         self.config = self._with_classes(config)
         if beside and (self.record or config.precision == "auto"):  # what is added to a record is made as it was
             self.precision = beside.environment["precision"]
@@ -70,23 +66,17 @@ class Experiment(Fitting):
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
 
-    def _refuse(self, file: str) -> Exception:
-        assert self.record is not None
-        return NotRecorded(self.record.missing(file))
-
     def _with_classes(self, config: Config) -> Config:
         """The config with indices for classes: who the classes of a folder of people are is known only now."""
 
-        def numbered(settings: Mapping[str, Any]) -> dict[str, Any]:
-            return {
-                name: class_index(value, self.dataset.classes, config.dataset) if name == "forget_class" else value
-                for name, value in settings.items()
-            }
+        def index(value: int | str) -> int:
+            return class_index(value, self.dataset.classes, config.dataset)
 
-        own = numbered({"forget_class": config.forget_class})
-        return replace(config, **own, elsewhere=[numbered(change) for change in config.elsewhere])
+        def numbered(change: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: index(value) if name == "forget_class" else value for name, value in change.items()}
 
-    # --- what it consists of --------------------------------------------------------------------------------------
+        elsewhere = tuple(numbered(change) for change in config.elsewhere)
+        return replace(config, forget_class=index(config.forget_class), elsewhere=elsewhere)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -102,10 +92,9 @@ class Experiment(Fitting):
     def split(self) -> ForgetSplit:  # type: ignore[override]  # a Fitting is given it, an Experiment makes it
         """The four sets, on the device."""
         if self.record:
-            raise SettingError(
-                f"data_dir: this needs the images of {self.dataset.name}, and {self.record.shown} holds none; "
-                "set data_dir to compute anew (book/data.md)"
-            )
+            lacks = f"this needs the images of {self.dataset.name}, and {self.record.shown} holds none"
+            raise SettingError(f"data_dir: {lacks}; set data_dir to compute anew (book/data.md)")
+        assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
         return split(self.dataset, self.config.forget_class, self.device)
 
     @cached_property
@@ -118,15 +107,9 @@ class Experiment(Fitting):
         """What a time depends on beside the work."""
         return places.machine(self.environment)
 
-    @contextlib.contextmanager
-    def computing(self) -> Iterator[None]:
-        """Inside, a measurement is made: nothing that a record keeps in fewer bits goes into it."""
-        with self.store.exact():
-            yield
-
     def answered(self, name: str) -> "ModelOutputs":
         """What a model says of the four sets, and how it was made; read once and kept in memory."""
-        known = name, self.store.is_exact  # what a record keeps in fewer bits is no answer inside `computing`
+        known = name, self.store.is_exact  # what a record keeps in fewer bits is no answer inside `exact`
         if known not in self._answered:
             self._answered[known] = outputs(self, name)
         return self._answered[known]
@@ -144,12 +127,10 @@ class Experiment(Fitting):
             for part, data in sets.items()
         }
 
-    # --- the same with something changed --------------------------------------------------------------------------
-
     def with_settings(self, method: str, **settings: Any) -> "Experiment":
         """This experiment with other settings for one method: the same data, original and store."""
         changed = copy.copy(self)
-        unlearning = dict(self.config.unlearning) | {method: self.config.unlearning[method] | settings}
+        unlearning = {**self.config.unlearning, method: {**self.config.unlearning[method], **settings}}
         changed.config = replace(self.config, unlearning=unlearning)
         changed._models = {name: model for name, model in self._models.items() if name != method}
         changed._answered = {known: found for known, found in self._answered.items() if known[0] != method}
@@ -168,15 +149,15 @@ class Experiment(Fitting):
         Another `seed` draws other initial weights and another order of the samples, from the same images.
         """
         changed = copy.copy(self)
-        changed.config = config = self._with_classes(replace(self.config, elsewhere=(), methods=methods, **change))
+        changed.config = config = self._with_classes(
+            replace(self.config, elsewhere=(), methods=tuple(methods), **change)
+        )
         changed.precision = precision = change.get("precision", self.precision)
         changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr, precision=precision, seed=config.seed)
         changed._models, changed._recordings, changed._answered = {}, {}, {}
         changed.__dict__.pop("split", None)  # made for the class of this one
         changed.__dict__["environment"] = self.environment | {"precision": precision}
         return changed
-
-    # --- samples --------------------------------------------------------------------------------------------------
 
     def order(self, part: str) -> Tensor:
         """The numbers of all images of a set in the random order that samples are taken from, int64, on the CPU."""

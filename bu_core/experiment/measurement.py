@@ -45,10 +45,11 @@ class Measurement(Generic[Result]):
         given = self._given(experiment, *arguments, **named)
 
         def make() -> Artefact:
-            with experiment.computing():
+            with experiment.store.exact():
                 return pack(self.compute(experiment, **given))
 
-        found = experiment.store.get(self._kind(given), self.key(experiment, **given), make)
+        kind = f"{self.name}-{given['model']}" if "model" in given else self.name
+        found = experiment.store.get(kind, self.key(experiment, **given), make)
         return unpack(self.result, found.tensors, found.facts)
 
     @functools.cached_property
@@ -60,14 +61,14 @@ class Measurement(Generic[Result]):
         """All that the result depends on: what it is found by."""
         given = self._given(experiment, *arguments, **named)
         of = self._of(experiment) if callable(self._of) else self._of
-        models = [given[name] for name in given if name == "model"]
+        models = [given.pop("model")] if "model" in given else []
         key: dict[str, Any] = {
             "measurement": self.name,
             "version": self.version,
             "constants": dict(self.constants()),
             "models": {name: experiment.key(name) for name in dict.fromkeys((*models, *of))},
             "forget_class": experiment.config.forget_class,
-            "arguments": {name: value for name, value in given.items() if name != "model"},
+            "arguments": given,
         }
         if self.sampled:
             key["sample_size"] = experiment.config.sample_size
@@ -79,9 +80,6 @@ class Measurement(Generic[Result]):
         bound = self._signature.bind(experiment, *arguments, **named)
         bound.apply_defaults()
         return dict(list(bound.arguments.items())[1:])
-
-    def _kind(self, given: Mapping[str, Any]) -> str:
-        return f"{self.name}-{given['model']}" if "model" in given else self.name
 
 
 def measurement(

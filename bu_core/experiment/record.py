@@ -99,23 +99,16 @@ class Record:
         """The data set as far as it is known without its images: both sides are empty."""
         facts = self.content["dataset"]
         nothing = LabelledImages(torch.empty(0, *facts["shape"], dtype=torch.uint8), torch.empty(0, dtype=torch.int64))
-        return Dataset(
-            facts["name"],
-            facts["origin"],
-            tuple(facts["classes"]),
-            nothing,
-            nothing,
-            facts["fingerprint"],
-            others_fingerprint=facts["others_fingerprint"],
-        )
+        own = {name: facts[name] for name in ("name", "origin", "fingerprint", "others_fingerprint")}
+        return Dataset(**own, classes=tuple(facts["classes"]), train=nothing, test=nothing)
 
-    def missing(self, file: str) -> str:
+    def refusal(self, file: str) -> NotRecorded:
         """Why an artefact of this name is not to be had: it was never recorded, or its file is gone or damaged."""
         kind = file.rsplit("-", 1)[0].replace("-", " of ", 1)
         if file not in self.content["files"]:
-            return f"{kind}: not recorded in {self.folder.name}; name a data_dir to compute it"
-        state = "is damaged" if (self.store / file).exists() else "is missing"
-        return f"{kind}: {self.shown}/store/{file} {state}; `git checkout -- {self.shown}` brings it back"
+            return NotRecorded(f"{kind}: not recorded in {self.folder.name}; name a data_dir to compute it")
+        state = f"{self.shown}/store/{file} {'is damaged' if (self.store / file).exists() else 'is missing'}"
+        return NotRecorded(f"{kind}: {state}; `git checkout -- {self.shown}` brings it back")
 
 
 def records() -> Iterator[Record]:
