@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ..precision import processor_name
+
 Environment = dict[str, Any]  # what `environment` returns, and what a record keeps of it
 
 
@@ -34,13 +36,8 @@ def machine(found: Environment) -> Environment:
 
 def _processor() -> str:
     """The processor's model name and the number of cores that this process may use."""
-    name = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        lines = information.read_text().splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}"
+    return f"{processor_name()}, {cores} {'core' if cores == 1 else 'cores'}"
 
 
 def _git_commit() -> str | None:
