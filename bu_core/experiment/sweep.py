@@ -37,12 +37,8 @@ def sweep(
     say: Callable[[str], None],
 ) -> Sweep:
     """Run a profile for each class and seed; the result is also left in `sweep.json` in the results folder."""
-    configs = [
-        Config.from_profile(profile, **overrides | {"forget_class": name, "seed": seed})
-        for seed in seeds
-        for name in classes
-    ]
-    runs = []
+    changes = [{"forget_class": name, "seed": seed} for seed in seeds for name in classes]
+    configs, runs = [Config.from_profile(profile, **overrides | change) for change in changes], []
     for number, config in enumerate(configs, start=1):
         say(f"run {number} of {len(configs)}: forget_class={config.forget_class}, seed={config.seed}")
         experiment = Experiment(config, say)
