@@ -28,11 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Compute a profile and print its utility table (accuracy in percent)."""
     experiment = Experiment(config.Config.from_profile(arguments.profile, **overrides(arguments)), said)
     metrics = write_metrics(experiment)
-    said(
-        table(
-            {name: {part: f"{found.accuracy[part]:.2f}" for part in SPLITS} for name, found in metrics.methods.items()}
-        )
-    )
+    rows = metrics.methods.items()
+    said(table({name: {part: f"{found.accuracy[part]:.2f}" for part in SPLITS} for name, found in rows}))
     for name in metrics.diverged:
         said(f"{name} diverged: its outputs are not finite, so there is no number of it")
     said(f"everything: {experiment.folder / 'metrics.json'}")
@@ -44,9 +41,8 @@ def sweep(arguments: argparse.Namespace) -> None:
 
     given = overrides(arguments)
     asked = config.Config.from_profile(arguments.profile, **given)
-    chosen = _classes(
-        arguments.classes, DATASETS[asked.dataset].classes or Experiment(asked).dataset.classes, asked.dataset
-    )
+    known = DATASETS[asked.dataset].classes or Experiment(asked).dataset.classes
+    chosen = _classes(arguments.classes, known, asked.dataset)
     content = over(arguments.profile, given, chosen, range(arguments.seeds), said)
     for method, summary in content.summary.items():
         cells = [f"{measure} {value.shown()}" for measure, value in summary.items()]
@@ -92,16 +88,13 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m bu_core", description="Boundary Unlearning, reproduced: compute experiments."
-    )
+    about = "Boundary Unlearning, reproduced: compute experiments."
+    parser, made = argparse.ArgumentParser("python -m bu_core", description=about), {}
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    made = {}
     for command in (profiles, run, sweep, bench):
-        made[command.__name__] = commands.add_parser(
-            command.__name__, help=command.__doc__, description=command.__doc__
-        )
-        made[command.__name__].set_defaults(command=command)
+        name, about = command.__name__, command.__doc__ or ""
+        made[name] = commands.add_parser(name, help=about, description=about)
+        made[name].set_defaults(command=command)
     for name in ("run", "sweep"):
         made[name].add_argument("profile", help="the name of a profile, or the path of a YAML file")
         add_overrides(made[name])

@@ -8,13 +8,6 @@ from typing import Any
 from .checks import SettingError, checked, from_yaml, shown
 
 
-class _Overrides(argparse.Action):
-    """Collects `-p NAME VALUE` in the order given; a value stays text until `overrides` reads it."""
-
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        setattr(namespace, self.dest, {**getattr(namespace, self.dest), values[0]: values[1]})
-
-
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Give a command the option `-p NAME VALUE`."""
     parser.add_argument(
@@ -22,17 +15,16 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         dest="given",
         nargs=2,
         metavar=("NAME", "VALUE"),
-        action=_Overrides,
-        default={},
+        action="append",
+        default=[],
         help="replace a parameter of the profile, as in -p forget_class 3; may be given more than once",
     )
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """The parameters that `-p` replaces, their values read as YAML."""
-    return {
-        checked("-p", name, str): from_yaml(f"{name}={shown(text)}", text) for name, text in arguments.given.items()
-    }
+    given = dict(arguments.given)
+    return {checked("-p", name, str): from_yaml(f"{name}={shown(text)}", text) for name, text in given.items()}
 
 
 def run_command(
@@ -43,9 +35,10 @@ def run_command(
     An error that the user can mend, a SettingError or one of `errors`, is reported by its message alone.
     """
     parsed = parser.parse_args(arguments)
+    errors = (SettingError, *errors)
     try:
         parsed.command(parsed)
-    except (SettingError, *errors) as error:
+    except errors as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -61,12 +54,7 @@ def said(line: str) -> None:
 
 def table(rows: Mapping[str, Mapping[str, str]]) -> str:
     """Rows of text under their column titles, in columns of equal width."""
-    titles = ["", *next(iter(rows.values()))]
-    lines = [titles, *([name, *row.values()] for name, row in rows.items())]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(titles))]
-    return "\n".join(
-        "  ".join(
-            [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for cells in lines
-    )
+    lines = [["", *next(iter(rows.values()))], *([name, *row.values()] for name, row in rows.items())]
+    first, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
+    padded = ([name.ljust(first), *map(str.rjust, cells, widths)] for name, *cells in lines)
+    return "\n".join("  ".join(cells).rstrip() for cells in padded)
