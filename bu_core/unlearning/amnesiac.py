@@ -116,12 +116,10 @@ class Recorder:
 
     def save(self, label: str, state: dict[str, Tensor]) -> None:
         if self.checkpoint:
-            own = {f"start.{name}": tensor for name, tensor in self._start.items()}
-            own |= {f"without.{name}": tensor for name, tensor in self._without.items()}
-            own["seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
-            self.checkpoint.save(
-                f"{label}, recorded", state | {f"recorder.{name}": tensor for name, tensor in own.items()}
-            )
+            own = {f"recorder.start.{name}": tensor for name, tensor in self._start.items()}
+            own |= {f"recorder.without.{name}": tensor for name, tensor in self._without.items()}
+            own["recorder.seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+            self.checkpoint.save(f"{label}, recorded", state | own)
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self._weights.items()}

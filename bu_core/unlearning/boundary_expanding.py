@@ -16,13 +16,6 @@ def boundary_expanding(
 
     The shadow class has index K; its neuron starts as torch initialises a linear layer.
     """
-    shadow = torch.full_like(task.split.forget_train.labels, len(task.split.classes))
-    expanded = task.fitted(
-        widened(task.original, task.recipe.seed),
-        task.relabelled(shadow),
-        label="boundary_expanding",
-        epochs=epochs,
-        lr=lr,
-        batchnorm=batchnorm,
-    )
-    return pruned(expanded)
+    start = widened(task.original, task.recipe.seed)
+    data = task.relabelled(torch.full_like(task.split.forget_train.labels, len(task.split.classes)))
+    return pruned(task.fitted(start, data, label="boundary_expanding", epochs=epochs, lr=lr, batchnorm=batchnorm))

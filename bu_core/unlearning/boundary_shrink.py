@@ -4,9 +4,7 @@ Its settings beyond equations 2 to 4, all off by default, are those of the code 
 search in several steps, and two additions to equation 4, `curvature` and `reweighting`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,33 +43,16 @@ def boundary_shrink(
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
     logits = crossed_logits(original, forget, epsilon, precision, *walk)
     labels = nearest_incorrect(logits, forget.labels)
-    targets = weighted_targets(logits, labels) if reweighting else labels
-    return task.fitted(
-        original,
-        task.relabelled(targets),
-        label="boundary_shrink",
-        epochs=epochs,
-        lr=lr,
-        batchnorm=batchnorm,
-        penalty=kept_curvature(original, forget, curvature) if curvature else None,
-    )
-
-
-# --- the search: equations 2 and 3 --------------------------------------------------------------------------------
+    data = task.relabelled(weighted_targets(logits, labels) if reweighting else labels)
+    kept = kept_curvature(original, forget, curvature) if curvature else None
+    return task.fitted(original, data, label="boundary_shrink", epochs=epochs, lr=lr, batchnorm=batchnorm, penalty=kept)
 
 
 def nearest_labels(
-    model: Classifier,
-    data: LabelledImages,
-    epsilon: float,
-    precision: Precision,
-    batch_size: int | None = None,
-    *,
-    steps: int = 1,
-    step_size: float = 1.0,
+    model: Classifier, data: LabelledImages, epsilon: float, precision: Precision, **search: Any
 ) -> Tensor:
-    """The nearest but incorrect label of each image, int64, (N,): equations 2 and 3."""
-    return nearest_incorrect(crossed_logits(model, data, epsilon, precision, steps, step_size, batch_size), data.labels)
+    """The nearest but incorrect label of each image, int64, (N,): equations 2 and 3; `search` as `crossed_logits`."""
+    return nearest_incorrect(crossed_logits(model, data, epsilon, precision, **search), data.labels)
 
 
 def crossed_logits(
@@ -118,18 +99,15 @@ def cross_samples(
     epsilon of x. The model is read in evaluation mode and its weights get no gradient.
     """
     model.eval()
-    crossed = images.detach()
+    images = crossed = images.detach()
     for _ in range(steps):
-        crossed.requires_grad_()
+        crossed = crossed.detach().requires_grad_()
         with autocast(images.device, precision):
             logits = model(crossed)
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits.float(), labels, reduction="sum"), crossed)
         crossed = crossed.detach() + epsilon * step_size * gradient.sign()
-        crossed = crossed.clamp(images.detach() - epsilon, images.detach() + epsilon).clamp(0, 1)
+        crossed = crossed.clamp(images - epsilon, images + epsilon).clamp(0, 1)
     return crossed
-
-
-# --- two additions of the released code to equation 4 ---------------------------------------------------------------
 
 
 def border_weights(logits: Tensor, labels: Tensor) -> Tensor:
@@ -159,16 +137,15 @@ def kept_curvature(original: Classifier, data: LabelledImages, weight: float) ->
     as it was. That code's weight of 0.7 is 0.35 here, where distances count in pixels and not in [-1, 1]. Curvature is
     read in evaluation mode, so that running statistics follow the batches as without it.
     """
-    before = torch.cat(
-        [
-            input_curvature(original, pixels(images), labels).detach()
-            for images, labels in zip(data.images.split(500), data.labels.split(500), strict=True)
-        ]
-    )
+    batches = zip(data.images.split(500), data.labels.split(500), strict=True)
+    before = torch.cat([input_curvature(original, pixels(images), labels).detach() for images, labels in batches])
 
     def penalty(model: nn.Module, images: Tensor, batch: Tensor) -> Tensor:
-        with _evaluated(model):
-            change = input_curvature(model, images, data.labels[batch]) - before[batch]
+        modes = [(module, module.training) for module in model.modules()]
+        model.eval()
+        change = input_curvature(model, images, data.labels[batch]) - before[batch]
+        for module, training in modes:
+            module.training = training
         return weight * change.norm() / len(batch)
 
     return penalty
@@ -195,15 +172,3 @@ def input_curvature(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     stepped = (images.detach() + _CURVATURE_STEP * direction / length).requires_grad_()
     turned = (input_gradient(stepped) - gradient).flatten(1)
     return (turned.square().sum(1) + 1e-12).sqrt()  # the norm has no derivative where nothing turns
-
-
-@contextmanager
-def _evaluated(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode inside, each of its modules as it was afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

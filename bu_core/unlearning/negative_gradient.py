@@ -14,16 +14,9 @@ def negative_gradient(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-5, batchnorm: BatchNorm = "train"
 ) -> Classifier:
     """The original, moved up the gradient of its loss on D_f. The paper gives no learning rate."""
-    return task.fitted(
-        task.original,
-        task.split.forget_train,
-        label="negative_gradient",
-        epochs=epochs,
-        lr=lr,
-        batchnorm=batchnorm,
-        objective=_negative_cross_entropy,
-    )
 
+    def objective(logits: Tensor, labels: Tensor) -> Tensor:
+        return -F.cross_entropy(logits, labels)
 
-def _negative_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    return -F.cross_entropy(logits, labels)
+    how = {"label": "negative_gradient", "batchnorm": batchnorm, "objective": objective}
+    return task.fitted(task.original, task.split.forget_train, epochs=epochs, lr=lr, **how)

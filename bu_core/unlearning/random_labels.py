@@ -20,11 +20,5 @@ def random_labels(
     generator = torch.Generator().manual_seed(task.recipe.seed)
     steps = torch.randint(1, len(split.classes), (len(split.forget_train),), generator=generator)
     labels = (split.forget_class + steps) % len(split.classes)
-    return task.fitted(
-        task.original,
-        task.relabelled(labels.to(split.forget_train.labels.device)),
-        label="random_labels",
-        epochs=epochs,
-        lr=lr,
-        batchnorm=batchnorm,
-    )
+    data = task.relabelled(labels.to(split.forget_train.labels.device))
+    return task.fitted(task.original, data, label="random_labels", epochs=epochs, lr=lr, batchnorm=batchnorm)
