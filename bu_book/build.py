@@ -29,7 +29,6 @@ from bu_core.experiment.environment import environment
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import write_metrics
 from bu_core.experiment.record import WHERE_MADE, NotRecorded, Record
-from bu_core.training import resolve_device, resolve_precision
 
 from . import chapters
 from .execution import BuildError, Run, execute, in_child, is_current, made_from, template_code
@@ -87,7 +86,7 @@ def execute_templates(
     lead = (profiles or [LEAD])[0]
     command = {name: value for name, value in given.items() if name in overrides or (name == "beside" and profiles)}
     stores, record = _Stores(folder / ".stores.json"), Record.find(config)
-    machine = in_words(record.environment if record else _here(config))
+    machine = in_words(record.environment if record else Experiment(config).environment)
     feet = {name: _foot(TEMPLATES[name], lead, command, from_record=record is not None) for name in names}
 
     def runs() -> list[Run]:
@@ -181,12 +180,6 @@ def _facts(config: Config, stores: _Stores) -> list[Any]:
     if not DATASETS[config.dataset].embedded:
         facts.append(Experiment(config).dataset.fingerprint)
     return facts
-
-
-def _here(config: Config) -> dict[str, Any]:
-    """What a run is computed on here."""
-    device = resolve_device(config.device)
-    return environment(device, resolve_precision(config.precision, device))
 
 
 def in_words(facts: Mapping[str, Any]) -> str:
