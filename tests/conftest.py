@@ -1,10 +1,12 @@
 """Fixtures that several test files share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from bu_core.data import Dataset, split
 from bu_core.models import build
@@ -62,21 +64,37 @@ results_dir: results/beside
 """
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that all processes of a test run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The book, led by the smoke profile with a second run beside it: the folder of its HTML."""
+    """The book, led by the smoke profile with a second run beside it: the folder of its HTML.
+
+    Of two processes that want it one builds it, and the other waits.
+    """
     from bu_book.build import build as build_book  # the tests of bu_core run without the book
 
-    folder = tmp_path_factory.mktemp("book")
-    (folder / "beside.yml").write_text(BESIDE)
-    given = {"results_dir": str(folder / "results" / "smoke")}
-    return build_book(["smoke", str(folder / "beside.yml")], given, folder, print).parent
+    folder = shared_folder(tmp_path_factory, "book")
+    with FileLock(folder / "building.lock"):
+        if (folder / "built").exists():
+            return Path((folder / "built").read_text())
+        (folder / "beside.yml").write_text(BESIDE)
+        given = {"results_dir": str(folder / "results" / "smoke")}
+        page = build_book(["smoke", str(folder / "beside.yml")], given, folder, print)
+        (folder / "built").write_text(str(page.parent))
+    return page.parent
 
 
 @pytest.fixture(scope="session")
 def smoke_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder that the tests of single notebooks share."""
-    return tmp_path_factory.mktemp("results")
+    return shared_folder(tmp_path_factory, "smoke-results")
 
 
 def pytest_configure(config: pytest.Config) -> None:
