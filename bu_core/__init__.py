@@ -14,13 +14,10 @@ __version__ = "0.1.0"
 
 
 def _declare_missing_torchvision_operators() -> list[torch.library.Library]:
-    """Let `import torchvision` succeed where its compiled operators do not load.
+    """Let `import torchvision` succeed where its compiled library does not load, as one for CUDA beside torch for CPUs.
 
-    torchvision registers shapes for its operators `nms` and `qnms` on import and raises "operator torchvision::nms
-    does not exist" when its compiled library cannot be loaded, as happens with a torchvision built for CUDA beside
-    a CPU build of torch. This project never calls the two operators, so declaring their signatures is enough.
-    Where the compiled library does load, nothing is declared. pytorch-grad-cam imports torchvision as well, which
-    is why the repair stands here and not beside our own import.
+    Its import fails there for want of the operators `nms` and `qnms`. This project never calls them, so declaring their
+    signatures is enough. pytorch-grad-cam imports torchvision as well, so the repair stands here.
     """
     package = importlib.util.find_spec("torchvision")
     if package is None or package.origin is None:
@@ -29,12 +26,12 @@ def _declare_missing_torchvision_operators() -> list[torch.library.Library]:
     libraries = [Path(package.origin).with_name("_C" + suffix) for suffix in (*suffixes, ".so", ".pyd")]
     try:
         torch.ops.load_library(str(next(path for path in libraries if path.exists())))
+        return []
     except (StopIteration, OSError, ImportError):
         declared = torch.library.Library("torchvision", "DEF")
         for operator in ("nms", "qnms"):
             declared.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         return [declared]
-    return []
 
 
 # A Library withdraws its declarations when it is collected, so it is kept for the life of the process.
