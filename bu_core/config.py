@@ -159,11 +159,10 @@ def class_index(value: int | str, classes: Sequence[str], dataset: str, setting:
 def _method_names(methods: Any) -> tuple[str, ...]:
     if isinstance(methods, str) or not isinstance(methods, (list, tuple)):
         raise SettingError(f"methods={shown(methods)}: must be a list of methods; allowed: {', '.join(METHODS)}")
-    for name in methods:
-        one_of("methods", name, METHODS)
-    if repeated := {name for name in methods if methods.count(name) > 1}:
-        raise SettingError(f"methods={shown(list(methods))}: {', '.join(sorted(repeated))} is named twice")
-    return tuple(methods)
+    named = tuple(one_of("methods", name, METHODS) for name in methods)
+    if repeated := {name for name in named if named.count(name) > 1}:
+        raise SettingError(f"methods={shown(list(named))}: {', '.join(sorted(repeated))} is named twice")
+    return named
 
 
 def profiles() -> dict[str, str]:
