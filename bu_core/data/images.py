@@ -143,14 +143,10 @@ def decoded_once(
 
     def make() -> Artefact:
         out = np.empty((len(files), *shape), np.uint8)
-
-        def place(index: int) -> None:
-            out[index] = read(files[index])
-
         with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            for _ in pool.map(place, range(len(files))):
-                pass
+            for place, image in enumerate(pool.map(read, files)):
+                out[place] = image
         return Artefact({"images": torch.from_numpy(out)}, {})
 
     cache = Store(cache_folder() / "decoded", f"the cache folder {str(cache_folder())!r}")
