@@ -44,11 +44,10 @@ def _git_commit() -> str | None:
     """The commit of this code, with `+` where files differ from it; None outside a repository."""
     here = Path(__file__).resolve().parent.parent
 
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    def git(*command: str) -> str:
+        return subprocess.check_output(["git", *command], cwd=here, text=True, stderr=subprocess.DEVNULL, timeout=10)
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "--", str(here)) else "")
+        return git("rev-parse", "--short=12", "HEAD").strip() + ("+" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return None
