@@ -192,13 +192,9 @@ class Evaluation:
 
 def evaluated(experiment: Experiment, said: dict[str, Outputs], seconds: float | None = None) -> Evaluation:
     """The evaluation of any model by what it says of the four sets."""
-    scores = from_own_outputs(said, experiment.config.seed)
-    return Evaluation(
-        {part: measures.accuracy(found) for part, found in said.items()},
-        attacks.summary(scores, None, experiment.config.seed),
-        measures.entropy(said["forget_train"]).mean().item(),
-        seconds,
-    )
+    seed, forgotten = experiment.config.seed, measures.entropy(said["forget_train"]).mean().item()
+    accuracy = {part: measures.accuracy(found) for part, found in said.items()}
+    return Evaluation(accuracy, attacks.summary(from_own_outputs(said, seed), None, seed), forgotten, seconds)
 
 
 @measurement(of=(), constants=lambda: attacks.constants() | {"draws": attacks.DRAWS})
