@@ -46,39 +46,29 @@ def amnesiac(
 class Recorder:
     """Records, during a fit, the sum of the weight updates of the batches that held each class.
 
-    Graves et al. keep each batch's update by itself, so that any set of samples can be forgotten; on CIFAR-10 that is
-    a copy of the model for each of 23,460 steps. Here one sum for each class is kept: K + 1 copies of the model
-    whatever the length of the training, from which any one class can be forgotten, and nothing smaller than a class.
-
-    Nearly every batch of 64 holds every one of 10 classes, so what is added up are the updates of the batches that
-    did *not* hold a class; the wanted sum is the whole way of the weights less those. A step with all classes costs
-    one count of its labels.
+    Graves et al. keep each batch's update by itself, on CIFAR-10 a copy of the model for each of 23,460 steps. Here one
+    sum for each class is kept, K + 1 copies of the model, from which any one class can be forgotten, and no less.
+    Nearly every batch of 64 holds every one of 10 classes, so what is added up are the updates of the batches that did
+    *not* hold a class; the wanted sum is the whole way of the weights less those.
 
     Give `step` to `fit` as `around_step`, and the recorder itself as its `checkpoint`: it adds what it knows to the
     state that `checkpoint`, where given, keeps. `seconds` is the time that the recording itself took.
     """
 
     def __init__(self, model: nn.Module, classes: int, first_epoch: int = 0, checkpoint: Checkpoint | None = None):
-        self.classes, self.first_epoch, self.checkpoint = classes, first_epoch, checkpoint
-        self.seconds = 0.0
-        self._weights = dict(model.named_parameters())
-        self._device = next(model.parameters()).device
+        self.classes, self.first_epoch, self.checkpoint, self.seconds = classes, first_epoch, checkpoint, 0.0
+        self._weights, self._device = dict(model.named_parameters()), next(model.parameters()).device
         self._start: dict[str, Tensor] = {}
-        self._without = {
-            name: torch.zeros(classes, *weight.shape, device=self._device) for name, weight in self._weights.items()
-        }
+        self._without = {name: weight.new_zeros(classes, *weight.shape) for name, weight in self._weights.items()}
 
     def updates(self) -> dict[str, Tensor]:
         """By parameter name: the summed updates of the batches that held each class, float32, (K, *shape)."""
-        return {
-            name: (weight.detach() - self._start[name]) - self._without[name] for name, weight in self._weights.items()
-        }
+        return {name: (now.detach() - self._start[name]) - self._without[name] for name, now in self._weights.items()}
 
     @property
     def bytes(self) -> int:
         """Memory that the recording takes: K sums, and the weights at its start."""
-        tensors = [*self._without.values(), *self._start.values()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return sum(tensor.nbytes for tensor in (*self._without.values(), *self._start.values()))
 
     def step(self, epoch: int, labels: Tensor) -> AbstractContextManager[None] | None:
         """What a step has to run in, None where all classes are in its batch; `labels`: its own, int64, (B,)."""

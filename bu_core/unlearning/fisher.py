@@ -34,10 +34,8 @@ def fisher(
     generator = torch.Generator().manual_seed(task.recipe.seed)
     if samples:
         data = data[torch.randperm(len(data), generator=generator)[:samples].to(data.labels.device)]
-    variances = {
-        name: noise_variance(information)
-        for name, information in fisher_diagonal(model, data, labels, task.recipe.precision).items()
-    }
+    found = fisher_diagonal(model, data, labels, task.recipe.precision)
+    variances = {name: noise_variance(information) for name, information in found.items()}
     with torch.no_grad():
         if output_row == "erased":
             for name, weight in model.classifier.named_parameters():
@@ -53,10 +51,8 @@ def noise_variance(information: Tensor) -> Tensor:
     """Variance of the noise on weights of this Fisher information, at alpha = 1: F ** -1/2, at most 10,000.
 
     Noise of variance v costs F v / 2 of D_r's loss, and leaves of D_f's trace in the weight as much as 1 / v; v in
-    proportion to F ** -1/2 makes the sum smallest (Golatkar et al. 2020, section 5). Their released code takes 1 / F
-    with an upper bound of 1,000. Where a model fits all of D_r, as ours do, F lies below 1/1,000 almost everywhere:
-    the bound would apply to every weight, and the noise be of one size whatever F is. Hence the equation, and not the
-    code.
+    proportion to F ** -1/2 makes the sum smallest (Golatkar et al. 2020, section 5). Their released code takes 1 / F,
+    1,000 at most. Our models fit all of D_r, so F lies below 1/1,000 almost everywhere, and all noise would be alike.
     """
     return (information + 1e-8).rsqrt()
 
