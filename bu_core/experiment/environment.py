@@ -16,10 +16,11 @@ Environment = dict[str, Any]  # what `environment` returns, and what a record ke
 
 def environment(device: torch.device, precision: str) -> Environment:
     """Device, processor, threads, versions, precision, git commit and date of this process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "device": device.type,
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
-        "cpu": _processor(),
+        "cpu": f"{processor_name()}, {cores} {'core' if cores == 1 else 'cores'}",  # those that this process may use
         "threads": torch.get_num_threads(),
         "precision": precision,
         "python": platform.python_version(),
@@ -27,17 +28,6 @@ def environment(device: torch.device, precision: str) -> Environment:
         "git_commit": _git_commit(),
         "date": time.strftime("%Y-%m-%d"),
     }
-
-
-def machine(found: Environment) -> Environment:
-    """The part of an environment that a time depends on."""
-    return {name: value for name, value in found.items() if name not in ("git_commit", "date")}
-
-
-def _processor() -> str:
-    """The processor's model name and the number of cores that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor_name()}, {cores} {'core' if cores == 1 else 'cores'}"
 
 
 def _git_commit() -> str | None:

@@ -104,8 +104,8 @@ class Experiment(Fitting):
 
     @property
     def machine(self) -> Environment:
-        """What a time depends on beside the work."""
-        return places.machine(self.environment)
+        """What a time depends on beside the work: the environment without commit and date."""
+        return {name: value for name, value in self.environment.items() if name not in ("git_commit", "date")}
 
     def answered(self, name: str) -> "ModelOutputs":
         """What a model says of the four sets, and how it was made; read once and kept in memory."""

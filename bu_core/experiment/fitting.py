@@ -91,8 +91,8 @@ class Fitting:
 
     def task(self, checkpoint: training.Checkpoint | None = None) -> UnlearningTask:
         """What a method is given."""
-        models = self.model("original"), self.initial()
-        return UnlearningTask(*models, self.split, self.recipe, checkpoint, lambda last: self._recording(last).tensors)
+        given = self.model("original"), self.initial()
+        return UnlearningTask(*given, self.split, self.recipe, checkpoint, lambda last: self._recording(last).tensors)
 
     def _fitted(self, kind: str, key: dict[str, Any], make: Callable[["_PartialFit"], Artefact]) -> Artefact:
         """The artefact of a fit that can be resumed; its partial state goes once the artefact is there."""
