@@ -140,9 +140,8 @@ def widened(model: Classifier, seed: int) -> Classifier:
 def pruned(model: Classifier) -> Classifier:
     """A copy of `model` without its last output neuron: what `widened` added is gone, the shape is as before."""
     old = model.classifier
-    return _topped(
-        model, nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
-    )
+    new = nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
+    return _topped(model, new)
 
 
 def _topped(model: Classifier, layer: nn.Linear) -> Classifier:

@@ -4,6 +4,7 @@ The paper's ResNet-50 was pretrained on faces. Whoever has such weights gives th
 the people of the same folder who are not among the classes (`others`), or take torchvision's ImageNet weights.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -122,10 +123,8 @@ def _from_vggface2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         layer, _, kind = name.rpartition(".")
         if layer in _STEM:
             found[f"{_STEM[layer]}.{kind}"] = value
-        elif layer.startswith("conv") and layer.count("_") >= 2:
-            stage, block, rest = layer.removeprefix("conv").split("_", 2)
-            if rest in _BLOCK and stage.isdecimal() and block.isdecimal():
-                found[f"{_FIRST_STAGE + int(stage) - 2}.{int(block) - 1}.{_BLOCK[rest]}.{kind}"] = value
+        elif (place := re.fullmatch(r"conv(\d+)_(\d+)_(.+)", layer)) and place[3] in _BLOCK:
+            found[f"{_FIRST_STAGE + int(place[1]) - 2}.{int(place[2]) - 1}.{_BLOCK[place[3]]}.{kind}"] = value
     first = found.get("0.weight")
     if first is not None and first.dim() == 4:
         found["0.weight"] = first.flip(1)  # its inputs are blue, green, red
