@@ -109,9 +109,7 @@ def test_the_figure_is_drawn_with_its_caption(tmp_path: Path, shown: list[str], 
     assert METHODS["retrain"].colour.lower() in shown[0].lower()
 
 
-def test_the_measurement_is_computed_once_and_shown(
-    tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch
-):
+def test_the_measurement_is_computed_once_and_shown(tmp_path: Path, shown: list[str], monkeypatch: pytest.MonkeyPatch):
     made = module(chapters, "confidence", example("python", "def confidence"), tmp_path)
     monkeypatch.setattr(chapters, "confidence", made, raising=False)
     try:

@@ -16,6 +16,8 @@ from bu_core.config import Config
 from bu_core.data import Dataset, faces, load
 from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import metrics
+from bu_core.results import as_json
 from tests.helpers import refusal
 
 
@@ -246,7 +248,7 @@ def test_a_class_is_given_by_name_or_number(people: Path, tmp_path: Path):
 def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from bu_book.measurements import Measurements
+    from bu_book.chapters import attention, audit, timing
     from bu_book.publish import publish
 
     given = {
@@ -269,8 +271,9 @@ def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_we
     experiment = Experiment(Config.from_mapping(given | results))
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
     folder = publish(experiment, "people", "the command")
-    assert Measurements(experiment).attention()["region"] == {"name": "face", "is_object": True}
-    assert set(Measurements(experiment).timing()["growth"]) == {"images", "epochs"}
+    region = attention.measure(experiment).region
+    assert (region.name, region.is_object) == ("face", True)
+    assert set(timing.measure(experiment).timing.growth) == {"images", "epochs"}
     assert list((tmp_path / "results" / "store").glob("pretrained-*.safetensors"))
     assert torch.equal(experiment.initial().body[0].weight, experiment._pretrained().tensors["0.weight"])
 
@@ -281,5 +284,5 @@ def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_we
     monkeypatch.setattr("bu_core.experiment.experiment.load", lambda *_: pytest.fail("a record is shown without data"))
     shown = Experiment(Config.from_mapping(given | {"results_dir": str(tmp_path / "elsewhere")}))
     assert shown.dataset.classes == ("person 1", "person 2", "person 3")
-    assert shown.metrics()["environment"] == experiment.environment
-    assert Measurements(shown).all()["audit"] == Measurements(experiment).audit()
+    assert metrics(shown).environment == experiment.environment
+    assert as_json(audit.measure(shown)) == as_json(audit.measure(experiment))
