@@ -65,12 +65,9 @@ def faster(device: torch.device, workload: Workload, prepare: Callable[[Precisio
     What cannot be timed, for example for want of a kernel, is `fp32`. Of two processes that ask at once, one times.
     """
     gpu = device.type == "cuda"
-    what = {
-        "workload": asdict(workload),
-        "device": torch.cuda.get_device_name(device) if gpu else device.type,
-        "processor": processor_name(),
-        "torch": torch.__version__,
-    }
+    name = torch.cuda.get_device_name(device) if gpu else device.type
+    undecided = Decision(workload, name, processor_name(), torch.__version__)
+    what = {field: asdict(undecided)[field] for field in ("workload", "device", "processor", "torch")}
     path = _folder() / f"{digest(what)}.json"
     with contextlib.ExitStack() as held:
         if not (known := _read(path)):
@@ -79,7 +76,7 @@ def faster(device: torch.device, workload: Workload, prepare: Callable[[Precisio
                 held.enter_context(FileLock(path.with_suffix(".lock")))
             known = _read(path)  # another process may have timed while this one waited
         if not known:
-            known = _timed(Decision(**what | {"workload": workload}), prepare)
+            known = _timed(undecided, prepare)
             with contextlib.suppress(OSError):
                 write_json(path, asdict(known))
     return known.precision
@@ -137,15 +134,15 @@ def _timed(undecided: Decision, prepare: Callable[[Precision, int], Step]) -> De
     images = undecided.workload.batch_size
     if undecided.device == "cpu":  # whose time grows with the images, while a GPU needs a whole batch to be busy
         images = min(images, max(8, 2**11 // (height * width)))
-    rounds = []
+    rounds: list[dict[Precision, float]] = []
     try:
         with _clock(undecided.device) as clock:
             start = clock()
-            steps = {precision: prepare(precision, images) for precision in ("fp32", "bf16")}
+            steps: dict[Precision, Step] = {precision: prepare(precision, images) for precision in ("fp32", "bf16")}
             while not rounds or (len(rounds) < ROUNDS and clock() - start < ENOUGH):
                 rounds.append({precision: seconds_of(step) for precision, step in steps.items()})
     except Exception:  # noqa: BLE001 - whatever a library says of a model or an arithmetic that it cannot do
         return undecided
     seconds = {precision: statistics.median(of[precision] for of in rounds) for precision in steps}
-    precision = "bf16" if seconds["bf16"] * GAIN <= seconds["fp32"] else "fp32"
+    precision: Precision = "bf16" if seconds["bf16"] * GAIN <= seconds["fp32"] else "fp32"
     return replace(undecided, precision=precision, images=images, seconds=seconds)

@@ -182,16 +182,17 @@ class Step:
             torch.cuda.current_stream().wait_stream(self._stream)
         else:
             if self._graph is None:
-                self._capture()
+                self._graph = self._capture()
             self._batch.copy_(batch)
             self._graph.replay()
 
-    def _capture(self) -> None:
+    def _capture(self) -> torch.cuda.CUDAGraph:
         """Write down what a step asks of the GPU; nothing is computed."""
-        self._graph = torch.cuda.CUDAGraph()
+        graph = torch.cuda.CUDAGraph()
         self._optimiser.zero_grad()  # the captured backward pass then makes gradients of its own, in the graph's memory
-        with torch.cuda.graph(self._graph, stream=self._stream):
+        with torch.cuda.graph(graph, stream=self._stream):
             self.plain(self._batch)
+        return graph
 
     def plain(self, batch: Tensor) -> None:
         images, labels = pixels(self._data.images[batch]), self._data.labels[batch]
@@ -269,7 +270,9 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def resolve_precision(precision: str, device: torch.device, workload: Workload | None = None) -> Precision:
+def resolve_precision(
+    precision: Precision | Literal["auto"], device: torch.device, workload: Workload | None = None
+) -> Precision:
     """What to compute in: `fp32` and `bf16` are taken as they are, `auto` stands for the faster of them.
 
     Which is faster is timed on the `workload` (see `precision.faster`), once a machine. Without one, and on a GPU that
