@@ -34,8 +34,8 @@ quick: $(READY) ## run the tests that execute no notebook, build no book and ope
 test: lint ## check the code, run every test, build the smoke book and open its pages
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: $(READY) ## measure the speed of the methods and of the book
-	@$(BIN)/python -m bu_core bench
+bench: $(READY) ## measure the speed of the methods, against plain code
+	@$(BIN)/python -m bu_book bench
 
 lint: $(READY) ## check style, types, spelling, YAML and notebook templates
 	$(BIN)/ruff check .

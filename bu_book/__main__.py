@@ -82,6 +82,27 @@ def migrate(arguments: argparse.Namespace) -> None:
         migrate_folder(path_of("folder", folder), said)
 
 
+def bench(arguments: argparse.Namespace) -> None:
+    """Measure speed against plain code written from the paper's text; print ratios and leave bench.json."""
+    from bu_core.checks import SettingError, path_of, shown
+    from bu_core.command_line import said
+
+    from .bench import bench as measure
+
+    output = path_of("--output", arguments.output)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--output={shown(arguments.output)}: cannot be written ({error.strerror})") from error
+    results = measure(output, said)
+    for name, both in results["medians"].items():
+        ratio = results["times faster than plain"][name]
+        said(f"{name:<20} ours {both['ours']:.3f} s, plain {both['plain']:.3f} s: {ratio:.1f} times faster")
+    ratio = results["shrink over expanding"]
+    said(f"boundary_shrink costs {ratio['ours']:.2f} times boundary_expanding (plain: {ratio['plain']:.2f})")
+    said(f"everything: {output / 'bench.json'}")
+
+
 def _parser() -> argparse.ArgumentParser:
     from bu_core.command_line import add_overrides
 
@@ -96,6 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         made[command.__name__].set_defaults(command=command)
         add_overrides(made[command.__name__])
+    made["bench"] = commands.add_parser("bench", help=bench.__doc__, description=bench.__doc__)
+    made["bench"].set_defaults(command=bench)
+    made["bench"].add_argument("--output", default="results", help="the folder of bench.json")
     made["migrate"] = commands.add_parser("migrate", help=migrate.__doc__, description=migrate.__doc__)
     made["migrate"].set_defaults(command=migrate)
     made["migrate"].add_argument("folders", nargs="+", type=Path, help="the folder of a store, or of a record")
@@ -112,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     from bu_core.command_line import run_command
 
-    from .execution import BuildError
+    from . import BuildError
 
     return run_command(_parser(), arguments, (BuildError,))
 

@@ -30,8 +30,8 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import write_metrics
 from bu_core.experiment.record import WHERE_MADE, NotRecorded, Record
 
-from . import chapters
-from .execution import BuildError, Run, execute, in_child, is_current, made_from, template_code
+from . import BuildError, chapters
+from .execution import Run, execute, in_child, is_current, made_from, template_code
 from .page import beside, run_title
 
 ROOT = Path(__file__).resolve().parent.parent

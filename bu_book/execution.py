@@ -26,16 +26,14 @@ from typing import Any
 
 import nbformat
 
+from . import BuildError
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("bu_core", "bu_book")
 CHAPTERS = ROOT / "bu_book" / "chapters"
 AT_ONCE = 2  # notebooks
 PRELOADED = ("ipykernel.kernelapp", "sklearn.linear_model", "torch", "bu_book.page", "bu_book.steps.drawings")
 DRAWN_BY = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib", "seaborn", "papermill")
-
-
-class BuildError(RuntimeError):
-    """A notebook failed, or Jupyter Book warned; the message says why, in few lines."""
 
 
 @dataclass(frozen=True)

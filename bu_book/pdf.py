@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .execution import BuildError
+from . import BuildError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MARGIN = "15mm"

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from . import config
-from .checks import SettingError, checked, from_yaml, listed, path_of, shown
+from .checks import SettingError, checked, from_yaml, listed, shown
 from .command_line import add_overrides, overrides, run_command, said, table
 from .data import DATASETS, SPLITS
 from .experiment.experiment import Experiment
@@ -49,24 +49,6 @@ def sweep(arguments: argparse.Namespace) -> None:
         said(f"{method:<20} " + ", ".join(cells))
 
 
-def bench(arguments: argparse.Namespace) -> None:
-    """Measure speed against plain code written from the paper's text; print ratios and leave bench.json."""
-    from .bench import bench as measure
-
-    output = path_of("--output", arguments.output)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError(f"--output={shown(arguments.output)}: cannot be written ({error.strerror})") from error
-    results = measure(output, said)
-    for name, both in results["medians"].items():
-        ratio = results["times faster than plain"][name]
-        said(f"{name:<20} ours {both['ours']:.3f} s, plain {both['plain']:.3f} s: {ratio:.1f} times faster")
-    ratio = results["shrink over expanding"]
-    said(f"boundary_shrink costs {ratio['ours']:.2f} times boundary_expanding (plain: {ratio['plain']:.2f})")
-    said(f"everything: {output / 'bench.json'}")
-
-
 def _classes(text: str, known: Sequence[str], dataset: str) -> list[int]:
     """The indices of the classes that `--classes` names, each once."""
     if text == "all":
@@ -91,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     about = "Boundary Unlearning, reproduced: compute experiments."
     parser, made = argparse.ArgumentParser("python -m bu_core", description=about), {}
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (profiles, run, sweep, bench):
+    for command in (profiles, run, sweep):
         name, about = command.__name__, command.__doc__ or ""
         made[name] = commands.add_parser(name, help=about, description=about)
         made[name].set_defaults(command=command)
@@ -100,7 +82,6 @@ def _parser() -> argparse.ArgumentParser:
         add_overrides(made[name])
     made["sweep"].add_argument("--classes", default="all", help="classes to forget: names or indices, with commas")
     made["sweep"].add_argument("--seeds", type=_positive, default=5, help="how many seeds, counted from 0 (default 5)")
-    made["bench"].add_argument("--output", default="results", help="the folder of bench.json")
     return parser
 
 

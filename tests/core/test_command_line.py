@@ -111,30 +111,6 @@ def test_a_number_of_seeds_that_cannot_be_is_refused(capsys: pytest.CaptureFixtu
     assert "must be a whole number from 1 to 10000" in capsys.readouterr().err
 
 
-def test_a_folder_for_the_benchmark_that_cannot_be_is_refused_before_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.setattr("bu_core.bench.bench", lambda folder, say: pytest.fail("ran"))
-    (tmp_path / "file").touch()
-    assert answer(capsys, "bench", "--output", str(tmp_path / "file")).endswith("cannot be written (File exists)")
-    assert answer(capsys, "bench", "--output", "") == "--output='': must name a path"
-
-
-def test_the_benchmark_goes_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    seen = []
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(
-        "bu_core.bench.bench",
-        lambda folder, say: (
-            seen.append(folder)
-            or {"medians": {}, "times faster than plain": {}, "shrink over expanding": {"ours": 1, "plain": 1}}
-        ),
-    )
-    assert main(["bench", "--output", "~/speed"]) == 0
-    assert seen == [tmp_path / "speed"]
-    assert seen[0].is_dir()
-
-
 # --- make ---------------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""The benchmark compares like with like: the plain code computes what this package computes."""
+"""The benchmark compares like with like: the plain code computes what `bu_core` computes."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bu_core import bench
+from bu_book import bench
+from bu_book.__main__ import main
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask
 from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
@@ -29,7 +30,7 @@ def test_plain_outputs_are_the_same(task: UnlearningTask):
 
 
 def test_plain_shrink_gives_the_same_labels(task: UnlearningTask, monkeypatch: pytest.MonkeyPatch):
-    """Where a cross sample crosses, equation 3 as it stands gives the label that this package finds."""
+    """Where a cross sample crosses, equation 3 as it stands gives the label that `bu_core` finds."""
     given: list[torch.Tensor] = []
 
     def keep(model: torch.nn.Module, task: UnlearningTask, epochs: int, relabel: object) -> torch.nn.Module:
@@ -80,3 +81,30 @@ def test_the_table_has_every_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert set(found["medians"]["boundary_shrink"]) == {"ours", "plain", "released"}
     assert list(found["times faster than released"]) == ["boundary_shrink"]
     assert json.loads((tmp_path / "bench.json").read_text())["medians"] == found["medians"]
+
+
+def test_a_folder_that_cannot_be_is_refused_in_one_line_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("bu_book.bench.bench", lambda folder, say: pytest.fail("ran"))
+    (tmp_path / "file").touch()
+    for folder, says in ((str(tmp_path / "file"), "cannot be written (File exists)"), ("", "must name a path")):
+        assert main(["bench", "--output", folder]) == 1
+        out, error = capsys.readouterr()
+        assert out == ""
+        assert error == f"Error: --output={folder!r}: {says}\n"
+
+
+def test_it_goes_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "bu_book.bench.bench",
+        lambda folder, say: (
+            seen.append(folder)
+            or {"medians": {}, "times faster than plain": {}, "shrink over expanding": {"ours": 1, "plain": 1}}
+        ),
+    )
+    assert main(["bench", "--output", "~/speed"]) == 0
+    assert seen == [tmp_path / "speed"]
+    assert seen[0].is_dir()

@@ -1,4 +1,4 @@
-"""Speed as ratios, measured side by side in one run: this package against plain code written from the paper's text.
+"""Speed as ratios, measured side by side in one run: `bu_core` against plain code written from the paper's text.
 
 The plain code is what a careful reader of sections 4 and 5.1 would write: a DataLoader, float32, cross samples
 computed anew in every epoch, and for Fisher's information one image, one label and one backward pass at a time. Of the
@@ -19,21 +19,21 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
-from torchvision import transforms
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from . import models
-from .attacks.own_outputs import from_own_outputs
-from .data import SPLITS, ForgetSplit, LabelledImages, pixels
-from .experiment.environment import environment
-from .measures import Outputs
-from .precision import Workload
-from .store import write_json
-from .training import Recipe, Stopwatch, fit, predict, resolve_device, resolve_precision
-from .unlearning import UnlearningTask
-from .unlearning.boundary_expanding import boundary_expanding
-from .unlearning.boundary_shrink import boundary_shrink
-from .unlearning.fisher import fisher_diagonal
+from bu_core import models
+from bu_core.attacks.own_outputs import from_own_outputs
+from bu_core.data import SPLITS, ForgetSplit, LabelledImages, pixels
+from bu_core.experiment.environment import environment
+from bu_core.measures import Outputs
+from bu_core.models import Classifier
+from bu_core.precision import Precision, Workload
+from bu_core.store import write_json
+from bu_core.training import Recipe, Stopwatch, fit, predict, resolve_device, resolve_precision
+from bu_core.unlearning import UnlearningTask
+from bu_core.unlearning.boundary_expanding import boundary_expanding
+from bu_core.unlearning.boundary_shrink import boundary_shrink
+from bu_core.unlearning.fisher import fisher_diagonal
 
 FORGET = 512  # images of the forgetting class: 8 steps an epoch, where CIFAR-10 has 79; a ratio does not depend on it
 EPOCHS = 10  # the paper's; the search for labels weighs the less, the more epochs follow it
@@ -100,7 +100,7 @@ def bench(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
     return results
 
 
-def _task(device: torch.device, precision: str) -> UnlearningTask:
+def _task(device: torch.device, precision: Precision) -> UnlearningTask:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (FORGET, 32, 32, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
     data = LabelledImages(images, torch.zeros(FORGET, dtype=torch.int64)).to(device)
@@ -136,9 +136,11 @@ def _plain_loader(task: UnlearningTask) -> DataLoader:
     )
 
 
-def _plain_fit(model: nn.Module, task: UnlearningTask, epochs: int, relabel: Callable) -> nn.Module:
+def _plain_fit(
+    model: Classifier, task: UnlearningTask, epochs: int, relabel: Callable[[Tensor, Tensor], Tensor]
+) -> Classifier:
     device = next(model.parameters()).device
-    model = model.to(memory_format=torch.contiguous_format).train()
+    model = models.laid_out(model, torch.contiguous_format).train()
     optimiser = torch.optim.SGD(model.parameters(), task.recipe.lr, task.recipe.momentum)
     for _ in range(epochs):
         for images, labels in _plain_loader(task):
@@ -154,13 +156,14 @@ def _plain_epoch(task: UnlearningTask) -> None:
     _plain_fit(copy.deepcopy(task.original), task, 1, lambda images, labels: labels)
 
 
-def plain_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float = 0.1) -> nn.Module:
+def plain_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float = 0.1) -> Classifier:
     """Equations 2 to 4 as they stand: the cross samples of a batch are computed whenever the batch comes up."""
-    original = copy.deepcopy(task.original).to(memory_format=torch.contiguous_format).eval()
+    original = models.laid_out(copy.deepcopy(task.original), torch.contiguous_format).eval()
 
-    def nearest(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def nearest(images: Tensor, labels: Tensor) -> Tensor:
         images = images.clone().requires_grad_()
         F.cross_entropy(original(images), labels).backward()
+        assert images.grad is not None  # after the backward pass
         crossed = images.detach() + epsilon * images.grad.sign()
         with torch.no_grad():
             return original(crossed).argmax(1)
@@ -168,16 +171,16 @@ def plain_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float = 0.
     return _plain_fit(copy.deepcopy(task.original), task, epochs, nearest)
 
 
-def plain_boundary_expanding(task: UnlearningTask, epochs: int) -> nn.Module:
+def plain_boundary_expanding(task: UnlearningTask, epochs: int) -> Classifier:
     """Equation 5 as it stands."""
     shadow = len(task.split.classes)
     widened = models.widened(task.original, seed=0)
     return models.pruned(_plain_fit(widened, task, epochs, lambda images, labels: torch.full_like(labels, shadow)))
 
 
-def plain_fisher(model: nn.Module, data: LabelledImages) -> dict[str, torch.Tensor]:
+def plain_fisher(model: nn.Module, data: LabelledImages) -> dict[str, Tensor]:
     """E_y [ (d log p(y | x) / dw) ** 2 ] as it stands, averaged over the images."""
-    model = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
+    model = models.laid_out(copy.deepcopy(model), torch.contiguous_format).eval()
     weights = dict(model.named_parameters())
     total = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for image in pixels(data.images):
@@ -192,7 +195,7 @@ def plain_fisher(model: nn.Module, data: LabelledImages) -> dict[str, torch.Tens
 @torch.no_grad()
 def plain_outputs(task: UnlearningTask) -> dict[str, Outputs]:
     """What the model says of each set, batch by batch of a DataLoader."""
-    model = copy.deepcopy(task.original).to(memory_format=torch.contiguous_format).eval()
+    model = models.laid_out(copy.deepcopy(task.original), torch.contiguous_format).eval()
     device = next(model.parameters()).device
     found = {}
     for part in SPLITS:
@@ -208,7 +211,7 @@ def plain_outputs(task: UnlearningTask) -> dict[str, Outputs]:
 _ATTACK_MEAN, _ATTACK_DEVIATION = (0.4914, 0.4822, 0.2265), (0.2023, 0.1994, 0.2010)  # the attack's, as they stand
 
 
-def released_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float = 0.1, lr: float = 1e-5) -> nn.Module:
+def released_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float = 0.1, lr: float = 1e-5) -> Classifier:
     """Boundary Shrink as the authors' code runs it with the fast gradient sign method, its evaluation left out.
 
     Each image is decoded and normalised to [-1, 1] whenever it comes up. The search of every step computes gradients of
@@ -216,11 +219,11 @@ def released_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float =
     256 levels, and keeps the graph of the second prediction.
     """
     device = next(task.original.parameters()).device
-    searched, model = (copy.deepcopy(task.original).to(memory_format=torch.contiguous_format) for _ in range(2))
+    searched, model = (models.laid_out(copy.deepcopy(task.original), torch.contiguous_format) for _ in range(2))
     optimiser = torch.optim.SGD(model.parameters(), lr, task.recipe.momentum)
     hits = torch.zeros((), device=device)
 
-    def logits(network: nn.Module, images: Tensor) -> Tensor:  # the images are normalised already
+    def logits(network: Classifier, images: Tensor) -> Tensor:  # the images are normalised already
         return network.classifier(network.body(images))
 
     for _ in range(epochs):
@@ -229,6 +232,7 @@ def released_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float =
             crossed = images.clone().requires_grad_()
             searched.eval().zero_grad()
             F.cross_entropy(logits(searched, crossed), labels).backward()
+            assert crossed.grad is not None  # after the backward pass
             start = _denormalised(images)
             moved = _denormalised(crossed) + crossed.grad.sign() * epsilon
             moved = (start + (moved - start).clamp(-epsilon, epsilon)).clamp(0, 1)
@@ -240,17 +244,25 @@ def released_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float =
     return model
 
 
+class _Decoded(Dataset[tuple[Tensor, int]]):
+    """Images with their labels; each image goes through PIL to a normalised tensor when it is asked for."""
+
+    def __init__(self, data: LabelledImages):
+        from torchvision import transforms  # after bu_core, without which it cannot be imported everywhere
+
+        half = (0.5,) * 3
+        self._images, self._labels = data.images.permute(0, 2, 3, 1).cpu().numpy(), data.labels.tolist()
+        self._normalised = transforms.Compose([transforms.ToTensor(), transforms.Normalize(half, half)])
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self._normalised(Image.fromarray(self._images[index])), self._labels[index]
+
+
 def _released_loader(task: UnlearningTask) -> DataLoader:
-    """Batches of D_f, shuffled; each image goes through PIL to a normalised tensor when it is asked for."""
-    data, half = task.split.forget_train, (0.5,) * 3
-    normalised = transforms.Compose([transforms.ToTensor(), transforms.Normalize(half, half)])
-    pairs = list(zip(data.images.permute(0, 2, 3, 1).cpu().numpy(), data.labels.tolist(), strict=True))
-
-    def collated(batch: list) -> tuple[Tensor, Tensor]:
-        images, labels = zip(*batch, strict=True)
-        return torch.stack([normalised(Image.fromarray(image)) for image in images]), torch.tensor(labels)
-
-    return DataLoader(pairs, task.recipe.batch_size, shuffle=True, collate_fn=collated)
+    return DataLoader(_Decoded(task.split.forget_train), task.recipe.batch_size, shuffle=True)
 
 
 def _normalised(images: Tensor) -> Tensor:
