@@ -29,7 +29,7 @@ reference: $(READY) ## compute PROFILE in full and record it under book/results;
 	@set -f; $(BIN)/python -m bu_book record $$PROFILE
 
 quick: $(READY) ## run the tests that execute no notebook, build no book and open no browser
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not book"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not book and not slow"
 
 test: lint ## check the code, run every test, build the smoke book and open its pages
 	$(BIN)/python -m pytest -n 2 --dist loadfile

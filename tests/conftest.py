@@ -99,6 +99,7 @@ def smoke_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "book: executes notebooks, builds the book or opens it; not in `make quick`")
+    config.addinivalue_line("markers", "slow: takes five seconds or more by itself; not in `make quick`")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -52,6 +52,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # --- a profile ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_profile_runs(tmp_path: Path):
     path = tmp_path / "sevens.yml"
     path.write_text(example("yaml", "sevens"))

@@ -14,13 +14,15 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 from tests.helpers import refusal, small_experiment
 
+pytestmark = pytest.mark.slow
+
 OLD_ATTACK = {"classifier": "logistic regression", "features": "top 3 and entropy", "folds": 5, "samples": 10_000}
 
 
 def stored(experiment: Experiment, measurement: Any, *arguments: Any) -> Artefact:
     """What the store holds of a measurement."""
-    given = dict(zip(list(measurement._signature.parameters)[1:], arguments, strict=False))
-    path = experiment.store.path(measurement._kind(given), measurement.key(experiment, *arguments))
+    name = digest(measurement.key(experiment, *arguments))
+    (path,) = experiment.store.folder.glob(f"{measurement.name}*-{name}.safetensors")
     return read_any(path)[1]
 
 

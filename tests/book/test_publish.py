@@ -27,6 +27,8 @@ from bu_core.results import as_json
 from bu_core.store import read_any
 from tests.helpers import refusal
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {
     "width": 0.1,
     "epochs": 2,

@@ -60,6 +60,7 @@ def lose(experiment: Experiment, asked: Measurement, model: str, *given: Any) ->
 # --- in an experiment -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_first_is_the_experiment_itself(experiment: Experiment):
     own, models = variations(experiment).runs[0], audit.measure(experiment).models
     assert (own.changed, own.model, own.forget_class, own.seed) == ((), "allcnn, width 0.1", "4", 0)

@@ -367,6 +367,7 @@ def test_the_table_says_what_the_summary_says():
     assert attention.in_short(findings(**LOOKING_AWAY))["its share of the image, %"] == "30.0"
 
 
+@pytest.mark.slow
 def test_the_package_imports_without_grad_cam():
     code = "import sys; sys.modules['pytorch_grad_cam'] = None; import bu_book.chapters.attention"
     subprocess.run([sys.executable, "-c", code], check=True)

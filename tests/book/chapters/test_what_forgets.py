@@ -121,6 +121,7 @@ def test_where_weights_move_the_statistics_are_estimated_anew_on_the_most_images
     assert taken["statistics"].after_reestimation is None and taken["shift"].after_reestimation is None
 
 
+@pytest.mark.slow
 def test_repeated_components_are_those_of_an_experiment_with_that_class_or_seed(experiment: Experiment):
     own, *others = what_forgets.repeated_components(experiment).runs
     assert own.components == what_forgets.components(experiment).methods["boundary_shrink"]

@@ -121,7 +121,9 @@ def test_a_step_asks_captions_its_figures_and_has_an_exercise(name: str):
 
 def test_the_steps_of_the_contents_are_those_that_there_are():
     contents = (Path(__file__).parents[3] / "book" / "_toc.yml").read_text()
-    assert sorted(line.split("steps/")[1] for line in contents.splitlines() if "steps/" in line) == sorted(STEPS)
+    assert sorted(line.split("file: steps/")[1] for line in contents.splitlines() if "file: steps/" in line) == sorted(
+        STEPS
+    )
 
 
 def test_frames_show_the_first_and_the_last(square: UnlearningTask):

@@ -245,6 +245,7 @@ def test_a_class_is_given_by_name_or_number(people: Path, tmp_path: Path):
 # --- the whole way --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
