@@ -5,6 +5,8 @@ PROFILE ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.installed
+# Two processes of one thread each: threads of torch that share two cores with others mostly wait for each other.
+TESTS   := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Recipes read PROFILE from their environment, so that neither make nor the shell runs what stands in it.
 override PROFILE := $(value PROFILE)
@@ -29,10 +31,10 @@ reference: $(READY) ## compute PROFILE in full and record it under book/results;
 	@set -f; $(BIN)/python -m bu_book record $$PROFILE
 
 quick: $(READY) ## run the tests that execute no notebook, build no book and open no browser
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not book and not slow"
+	$(TESTS) -q -m "not book and not slow"
 
 test: lint ## check the code, run every test, build the smoke book and open its pages
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(TESTS)
 
 bench: $(READY) ## measure the speed of the methods, against plain code
 	@$(BIN)/python -m bu_book bench
