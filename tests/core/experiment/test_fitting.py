@@ -159,7 +159,7 @@ ORIGINAL, OWN = "original", "boundary_shrink"
         ({"lr": "1e-1"}, set()),
         ({"device": "auto"}, set() if not torch.cuda.is_available() else {ORIGINAL, OWN}),
     ],
-    ids=str,
+    ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_the_name_of_a_file_depends_on_what_can_change_it_and_on_nothing_else(
     tmp_path: Path, changes: dict[str, Any], changed: set[str]
