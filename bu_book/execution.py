@@ -55,13 +55,16 @@ class Run:
 
 
 def execute(runs: Sequence[Run], threads: int, say: Callable[[str], None]) -> None:
-    """Execute the notebooks of `runs`, AT_ONCE at a time; `threads`: how many torch may use in each."""
+    """Execute the notebooks of `runs`, AT_ONCE at a time; `threads`: how many torch may use in each.
+
+    Where torch may use more than one, one at a time: threads that share the cores with others wait for each other.
+    """
     if not runs:
         return
     # papermill warns of each parameter that a template's own cell does not name; `Page.open` refuses the wrong ones.
     logging.getLogger("papermill").setLevel(logging.ERROR)
     kernels = _Kernels(threads)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE if threads == 1 else 1) as pool:
         try:
             for run, seconds in zip(runs, pool.map(lambda run: _executed(run, kernels.manager), runs), strict=True):
                 say(f"{run.template.stem}: executed in {seconds:.1f} s")
