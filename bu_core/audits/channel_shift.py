@@ -1,4 +1,4 @@
-"""Channel shift: what is left of a weight change once it is replaced by one constant offset for each channel."""
+"""Channel shift: a weight change, replaced by one constant offset for each channel that has the same mean effect."""
 
 import copy
 

@@ -45,7 +45,7 @@ class Experiment(Fitting):
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, extend: Record | None = None):
         super().__init__()
         self._answered: dict[tuple[str, bool], ModelOutputs] = {}
-        self.say, self.folder = say, Path(config.results_dir).expanduser()
+        self.say, self.folder = say, Path(config.results_dir)
         self.record = None if extend else Record.find(config)
         self.device = torch.device("cpu") if self.record else training.resolve_device(config.device)
         beside, refuse = extend or self.record, self.record.refusal if self.record else None
