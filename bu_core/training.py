@@ -8,6 +8,7 @@ step is captured once and replayed (`Step`).
 import copy
 import itertools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,6 +28,10 @@ from .precision import Precision, Workload, faster
 
 # cuDNN's fastest algorithms add in an order that changes from run to run; the same seed shall give the same numbers.
 torch.backends.cudnn.deterministic = True
+
+# Held while a step is captured and while a device is waited for: one must not happen during the other, and the fits of
+# several models may share a GPU, each in a thread with a stream of its own.
+_CAPTURE = threading.Lock()
 
 # Raised by one whenever a change to models, training or a method alters what comes out of the same settings, so that
 # nothing made before it is taken from a store.
@@ -190,7 +195,7 @@ class Step:
         """Write down what a step asks of the GPU; nothing is computed."""
         graph = torch.cuda.CUDAGraph()
         self._optimiser.zero_grad()  # the captured backward pass then makes gradients of its own, in the graph's memory
-        with torch.cuda.graph(graph, stream=self._stream):
+        with _CAPTURE, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             self.plain(self._batch)
         return graph
 
@@ -316,7 +321,8 @@ def _trial(device: torch.device, workload: Workload) -> Callable[[Precision, int
 def synchronise(device: torch.device) -> None:
     """Wait until the device has done all that it was given."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        with _CAPTURE:
+            torch.cuda.synchronize(device)
 
 
 class Stopwatch:

@@ -7,7 +7,9 @@ layer on top of them; `model(x)` gives logits, shape (B, K). Boundary Expanding 
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..checks import SettingError
+
+_DRAWING = threading.Lock()
 
 
 class Classifier(nn.Module):
@@ -103,9 +107,16 @@ ONE_WIDTH = ("resnet18", "resnet50")
 
 def build(name: str, channels: int, classes: int, width: float, seed: int) -> Classifier:
     """A freshly initialised model, in channels-last memory format; the same `seed` gives the same weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _seeded(seed):
         return laid_out(MODELS[name](channels, classes, width), torch.channels_last)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Inside, torch draws by this seed, and no other thread draws: torch has one generator for all of them."""
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -131,8 +142,7 @@ def statistics(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
 def widened(model: Classifier, seed: int) -> Classifier:
     """A copy of `model` with one more output neuron, freshly initialised, at index K; the first K are unchanged."""
     old = model.classifier
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with _seeded(seed):
         new = nn.Linear(old.in_features, old.out_features + 1).to(old.weight.device)
     return _topped(model, new)
 
