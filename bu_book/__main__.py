@@ -72,7 +72,7 @@ def record(arguments: argparse.Namespace) -> None:
 
 
 def migrate(arguments: argparse.Namespace) -> None:
-    """Bring stores and records of version 0.1 to the keys and names of today; nothing is computed or lost."""
+    """Bring earlier stores and records to the keys and names of today; nothing is computed or lost."""
     from bu_core.checks import path_of
     from bu_core.command_line import said
 

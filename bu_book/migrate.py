@@ -1,9 +1,10 @@
-"""Bring a store or a record of version 0.1 to the keys and names of today; nothing is computed and nothing is lost.
+"""Bring an earlier store or record to the keys and names of today; nothing is computed and nothing is lost.
 
     python -m bu_book migrate results/digits/store book/results/lfw
 
-Models keep their names: they took hours. A measurement gets the key that its registration derives, and its facts the
-form of its class. What a file held stays as it was, value for value; a file of an unknown kind is left where it is.
+A model's key loses the settings that are at their defaults. A measurement of version 0.1 gets the key that its
+registration derives, and its facts the form of its class. What a file held stays as it was, value for value; a file of
+an unknown kind is left where it is.
 """
 
 import json
@@ -16,6 +17,7 @@ from bu_core.experiment.measurement import MEASUREMENTS
 from bu_core.experiment.record import ASKED_FOR, checksum
 from bu_core.results import Artefact, pack, unpack
 from bu_core.store import digest, read_any, write, write_json
+from bu_core.unlearning import METHODS, changed_settings
 
 from . import chapters
 
@@ -39,8 +41,10 @@ def migrate(folder: Path, say: Callable[[str], None]) -> None:
     originals = [_looked_at(key) for path, (key, _) in read.items() if path.name.startswith(_OF_ORIGINALS)]
     count = 0
     for path, (key, artefact) in read.items():
-        if (moved := _moved(path.name.rsplit("-", 1)[0], key, artefact, originals)) is not None:
-            kind, new_key, content = moved
+        kind = path.name.rsplit("-", 1)[0]
+        kind, new_key, content = _moved(kind, key, artefact, originals) or (kind, key, artefact)
+        new_key = _without_defaults(new_key)
+        if new_key != key:
             write(store / f"{kind}-{digest(new_key)}.safetensors", new_key, content)
             path.unlink()
             count += 1
@@ -64,10 +68,19 @@ def seal(folder: Path, content: dict[str, Any]) -> None:
     write_json(folder / "record.json", content | {"checksum": checksum(content)})
 
 
+def _without_defaults(key: Any) -> Any:
+    """A key in which every model that a method made names the settings alone that are not at their defaults."""
+    if not isinstance(key, Mapping):
+        return key
+    if key.get("method") in METHODS and "settings" in key:
+        return {**key, "settings": changed_settings(key["method"], key["settings"])}
+    return {name: _without_defaults(part) for name, part in key.items()}
+
+
 def _moved(kind: str, key: Key, artefact: Artefact, originals: Sequence[Key]) -> Moved | None:
-    """The new form of an artefact; None for one that keeps its name."""
+    """The form of today of a measurement of version 0.1; None for a model, and for what has it already."""
     if "measurement" in key:
-        return None  # it was migrated already
+        return None
     old, _, model = kind.partition("-")
     tensors, facts = dict(artefact.tensors), dict(artefact.facts)
     if old == "said":

@@ -34,7 +34,7 @@ torch.backends.cudnn.deterministic = True
 _CAPTURE = threading.Lock()
 
 # Raised by one whenever a change to models, training or a method alters what comes out of the same settings, so that
-# nothing made before it is taken from a store.
+# nothing made before it is taken from a store. A changed default does as well: keys leave out what is at its default.
 NUMERICS = 1
 
 
@@ -120,6 +120,23 @@ def fit(
             if checkpoint and epoch + 1 < recipe.epochs:
                 checkpoint.save(label, _state(model, optimiser, epoch + 1))
     model.eval()
+
+
+def stepwise(model: nn.Module, data: LabelledImages, recipe: Recipe) -> Iterator[int]:
+    """Fit `model` in place as `fit` does, and after each step say how many were taken, from 0 on, without end.
+
+    For whoever looks at the model on the way, which is then in evaluation mode, and stops when that is enough. Every
+    batch is full: the images that an epoch leaves over are not used, and `recipe.epochs` does not count.
+    """
+    optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    step, full = Step(model, optimiser, data, recipe, F.cross_entropy, None), min(recipe.batch_size, len(data))
+    epochs = (_batches(data, recipe, epoch) for epoch in itertools.count())
+    batches = (batch for epoch in epochs for batch, _ in epoch if len(batch) == full)
+    for taken, batch in enumerate(batches):
+        model.eval()
+        yield taken
+        model.train()
+        step(batch)
 
 
 def diverged(model: nn.Module) -> bool:

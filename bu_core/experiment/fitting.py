@@ -19,7 +19,7 @@ from ..data import Dataset, ForgetSplit, LabelledImages
 from ..models import Classifier, pretraining
 from ..results import Artefact
 from ..store import Store, read, write
-from ..unlearning import METHODS, UnlearningTask
+from ..unlearning import METHODS, UnlearningTask, changed_settings
 from ..unlearning.amnesiac import Recorder
 from .environment import Environment
 
@@ -54,7 +54,10 @@ class Fitting:
         return self._fitted(name, self.key(name), lambda partial: self._make(name, partial))
 
     def key(self, name: str) -> dict[str, Any]:
-        """All that decides a model's weights, and nothing else: what the model is found by in the store."""
+        """All that decides a model's weights, and nothing else: what the model is found by in the store.
+
+        A setting of a method at its default is left out, so whoever changes a default has to raise NUMERICS.
+        """
         config = self.config
         key: dict[str, Any] = {"dataset": self.dataset.fingerprint} | self._made_by(self.recipe)
         if (known := config.pretraining)["source"] != "none":
@@ -63,7 +66,8 @@ class Fitting:
                 key["pretraining"]["file"] = hashlib.sha256(Path(known["file"]).expanduser().read_bytes()).hexdigest()
         if name == "original":
             return key
-        return key | {"method": name, "settings": dict(config.unlearning[name]), "forget_class": config.forget_class}
+        settings = changed_settings(name, config.unlearning[name])
+        return key | {"method": name, "settings": settings, "forget_class": config.forget_class}
 
     def _made_by(self, recipe: training.Recipe) -> dict[str, Any]:
         return {

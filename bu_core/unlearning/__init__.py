@@ -21,7 +21,7 @@ from .register import Method, method
 from .retrain import retrain
 from .task import UnlearningTask
 
-__all__ = ["METHODS", "Method", "UnlearningTask", "method", "method_settings"]
+__all__ = ["METHODS", "Method", "UnlearningTask", "changed_settings", "method", "method_settings"]
 
 METHODS: dict[str, Method] = {
     "retrain": retrain,
@@ -38,3 +38,9 @@ METHODS: dict[str, Method] = {
 def method_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """All settings of a method: its defaults, replaced by what is `given` and checked against its signature."""
     return keyword_settings(f"unlearning.{name}", METHODS[one_of("methods", name, METHODS)].unlearn, given)
+
+
+def changed_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a method's settings that are not at their defaults."""
+    defaults = method_settings(name, {})
+    return {setting: value for setting, value in settings.items() if value != defaults[setting]}

@@ -1,4 +1,4 @@
-"""A store of version 0.1 is found again under today's keys: nothing is computed anew, and no number changes."""
+"""An earlier store is found again under today's keys: nothing is computed anew, and no number changes."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from bu_core.experiment.experiment import Experiment, outputs
 from bu_core.experiment.metrics import attack, evaluation
 from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
-from tests.helpers import refusal, small_experiment
+from tests.helpers import refusal, same_state, small_experiment
 
 pytestmark = pytest.mark.slow
 
@@ -43,18 +43,22 @@ def old_store(tmp_path: Path) -> tuple[Path, Experiment]:
     attack(experiment, model)
     folder = tmp_path / "old" / "store"
     folder.mkdir(parents=True)
-    for path in experiment.store.folder.glob("*.safetensors"):
-        if path.name.split("-")[0] in experiment.names:
-            (folder / path.name).write_bytes(path.read_bytes())
 
     def leave(kind: str, key: dict[str, Any], tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
         write(folder / f"{kind}-{digest(key)}.safetensors", key, Artefact(tensors, facts))
 
-    of = {"of": experiment.key(model), "forget_class": own.forget_class}
+    def made_by(name: str) -> dict[str, Any]:
+        """A model's key with all settings of its method."""
+        return experiment.key(name) | ({"settings": dict(own.unlearning[name])} if name != "original" else {})
+
+    for name in experiment.names:
+        found = experiment.weights(name)
+        leave(name, made_by(name), dict(found.tensors), dict(found.facts))
+    of = {"of": made_by(model), "forget_class": own.forget_class}
     for name in experiment.names:
         said = stored(experiment, outputs, name)
         made = {fact: value for fact, value in said.facts["made"].items() if value is not None}
-        leave(f"said-{name}", of | {"of": experiment.key(name)}, said.tensors, made)
+        leave(f"said-{name}", of | {"of": made_by(name)}, said.tensors, made)
     leave(f"attack-{model}", of | {"attack": OLD_ATTACK}, stored(experiment, attack, model).tensors, {})
     judged = stored(experiment, evaluation, model, 100)
     leave(f"judged-{model}", of | {"images": 100, "attack": OLD_ATTACK}, {}, judged.facts)
@@ -73,7 +77,7 @@ def old_store(tmp_path: Path) -> tuple[Path, Experiment]:
     leave("outlines", key | sampled | {"region": looked, "attention": old_maps}, outline.tensors, {})
     space = stored(experiment, decision_space.feature_map)
     key = {
-        "of": [experiment.key(name) for name in experiment.names],
+        "of": [made_by(name) for name in experiment.names],
         "space": {"method": "t-SNE", "perplexity": 30.0, "steps": 500, "frame": "centred, scaled, rotated"},
     }
     tensors = {name.removeprefix("maps."): tensor for name, tensor in space.tensors.items()}
@@ -85,16 +89,18 @@ def test_what_was_stored_is_found_and_nothing_is_computed(
     old_store: tuple[Path, Experiment], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     folder, today = old_store
-    models = {path.name for path in folder.glob("*") if path.name.split("-")[0] in today.names}
+    without = {path.name for path in folder.glob("*") if path.name.split("-")[0] in ("original", "retrain")}
     count = len(list(folder.glob("*")))
     assert main(["migrate", str(folder)]) == 0
-    assert f"{count - len(models)} of {count} files renewed" in capsys.readouterr().out
-    assert models <= {path.name for path in folder.glob("*")}, "models keep their names"
+    assert f"{count - len(without)} of {count} files renewed" in capsys.readouterr().out
+    assert without <= {path.name for path in folder.glob("*")}, "a model without settings keeps its name"
     for measurement in (outputs, attack, evaluation, what_forgets.recovered, what_forgets.channel_shift):
         monkeypatch.setattr(measurement, "compute", lambda *_, **__: pytest.fail("it is stored"))
     for measurement in (attention.attention_maps, attention.object_outline, decision_space.feature_map):
         monkeypatch.setattr(measurement, "compute", lambda *_, **__: pytest.fail("it is stored"))
+    monkeypatch.setattr(Experiment, "_make", lambda *_: pytest.fail("it is stored"))
     found, model = small_experiment(folder.parent), "boundary_shrink"
+    assert all(same_state(found.model(name), today.model(name)) for name in today.names)
     for part, said in found.outputs(model).items():
         assert torch.equal(said.logits, today.outputs(model)[part].logits)
     assert torch.equal(attack(found, model).members, attack(today, model).members)

@@ -172,6 +172,13 @@ def test_the_name_of_a_file_depends_on_what_can_change_it_and_on_nothing_else(
     assert {name for name in before if before[name] != after[name]} == changed
 
 
+def test_a_key_names_the_settings_that_are_not_at_their_defaults(tmp_path: Path):
+    given = {OWN: {"epochs": 10, "epsilon": 0.3}, "finetune": {"lr": 0.1}}
+    experiment = Experiment(quick_config(tmp_path, unlearning=given))
+    assert experiment.key(OWN)["settings"] == {"epsilon": 0.3}
+    assert experiment.key("finetune")["settings"] == {}
+
+
 def test_nothing_is_taken_from_before_a_change_of_the_numerics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     experiment = Experiment(quick_config(tmp_path))
     before = {name: experiment.key(name) for name in NAMES}
