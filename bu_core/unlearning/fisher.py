@@ -1,6 +1,7 @@
 """Fisher Forgetting: add noise to each weight, the more the less D_r depends on it (Golatkar et al. 2020)."""
 
 import copy
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -30,12 +31,30 @@ def fisher(
     first sets the last layer's neuron of the forgotten class to 0, as the code released by Golatkar et al. does, and
     gives it the largest noise. Running statistics of BatchNorm are no weights and stay.
     """
-    data, model = task.split.remain_train, copy.deepcopy(task.original)
     generator = torch.Generator().manual_seed(task.recipe.seed)
+    return noised(task, information(task, samples, labels, generator), alpha, output_row, generator)
+
+
+def information(
+    task: UnlearningTask, samples: int, labels: Literal["model", "data"], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """`fisher_diagonal` of so many images of D_r, drawn with `generator`; 0 takes all."""
+    data = task.split.remain_train
     if samples:
         data = data[torch.randperm(len(data), generator=generator)[:samples].to(data.labels.device)]
-    found = fisher_diagonal(model, data, labels, task.recipe.precision)
-    variances = {name: noise_variance(information) for name, information in found.items()}
+    return fisher_diagonal(task.original, data, labels, task.recipe.precision)
+
+
+def noised(
+    task: UnlearningTask,
+    found: Mapping[str, Tensor],
+    alpha: float,
+    output_row: Literal["erased", "kept"],
+    generator: torch.Generator,
+) -> Classifier:
+    """The original with the noise that the Fisher information `found` asks for at `alpha`, drawn with `generator`."""
+    model = copy.deepcopy(task.original)
+    variances = {name: noise_variance(each) for name, each in found.items()}
     with torch.no_grad():
         if output_row == "erased":
             for name, weight in model.classifier.named_parameters():
