@@ -39,7 +39,8 @@ class Experiment(Fitting):
     `say` is called with a line of text whenever something was computed, and not when it was found. Where this very
     experiment was recorded (`record.py`) and the config names no `data_dir`, it is shown from the `record`: no data are
     read, numbers, device and precision are those of the recorded run, and what the record lacks raises NotRecorded.
-    With `extend` the data are read all the same, and what the record lacks is computed.
+    With `extend` the data are read all the same, and what the record lacks is computed: on a CPU also where a GPU made
+    the record, whose models are then taken as they are.
     """
 
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, extend: Record | None = None):
@@ -48,6 +49,7 @@ class Experiment(Fitting):
         self.say, self.folder = say, Path(config.results_dir)
         self.record = None if extend else Record.find(config)
         self.device = torch.device("cpu") if self.record else training.resolve_device(config.device)
+        self.extended = extend
         beside, refuse = extend or self.record, self.record.refusal if self.record else None
         setting = f"results_dir={config.results_dir!r}"
         self.store = Store(self.folder / "store", setting, beside.store if beside else None, refuse)
@@ -98,14 +100,23 @@ class Experiment(Fitting):
         return split(self.dataset, self.config.forget_class, self.device)
 
     @cached_property
+    def here(self) -> Environment:  # type: ignore[override]
+        """Where this process runs."""
+        return places.environment(self.device, self.precision)
+
+    @cached_property
     def environment(self) -> Environment:  # type: ignore[override]
-        """Where this process runs; of a recorded experiment, where that was run."""
-        return self.record.environment if self.record else places.environment(self.device, self.precision)
+        """Where this run was made: here, or where its record was; also that of a record from another kind of device."""
+        if self.record:
+            return self.record.environment
+        made = self.extended.environment if self.extended else self.here
+        return self.here if made["device"] == self.here["device"] else made
 
     @property
     def machine(self) -> Environment:
         """What a time depends on beside the work: the environment without commit and date."""
-        return {name: value for name, value in self.environment.items() if name not in ("git_commit", "date")}
+        there = self.record.environment if self.record else self.here
+        return {name: value for name, value in there.items() if name not in ("git_commit", "date")}
 
     def answered(self, name: str) -> "ModelOutputs":
         """What a model says of the four sets, and how it was made; read once and kept in memory."""
@@ -156,13 +167,15 @@ class Experiment(Fitting):
         changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr, precision=precision, seed=config.seed)
         changed._models, changed._recordings, changed._answered = {}, {}, {}
         changed.__dict__.pop("split", None)  # made for the class of this one
-        changed.__dict__["environment"] = self.environment | {"precision": precision}
+        for place in ("environment", "here"):
+            changed.__dict__[place] = getattr(self, place) | {"precision": precision}
         return changed
 
     def order(self, part: str) -> Tensor:
         """The numbers of all images of a set in the random order that samples are taken from, int64, on the CPU."""
         generator = torch.Generator().manual_seed(self.config.seed)
-        return torch.randperm(len(self.outputs("original")[part].labels), generator=generator)
+        there = self.outputs("original")[part].labels if self.record else getattr(self.split, part)
+        return torch.randperm(len(there), generator=generator)
 
     def sample(self, part: str) -> Tensor:
         """Which images of a set are looked at one by one: `sample_size` numbers at the most, int64, on the CPU."""

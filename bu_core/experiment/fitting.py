@@ -34,7 +34,8 @@ class Fitting:
     device: torch.device
     precision: training.Precision
     recipe: training.Recipe
-    environment: Environment
+    environment: Environment  # where the run belongs, and its models
+    here: Environment  # where this process runs
     say: Callable[[str], None]
 
     def __init__(self) -> None:
@@ -106,7 +107,7 @@ class Fitting:
         return found
 
     def _make(self, name: str, checkpoint: "_PartialFit") -> Artefact:
-        facts: dict[str, Any] = {"environment": self.environment}
+        facts: dict[str, Any] = {"environment": self.here}
         initial, watch = self.initial(), training.Stopwatch(self.device)
 
         def recorded(window: int) -> dict[str, Tensor]:
@@ -167,7 +168,7 @@ class Fitting:
             training.fit(model, data, recipe, label=label, checkpoint=partial)
         seconds = watch.seconds + partial.seconds_before
         self.say(f"{label}: {seconds:.1f} s")
-        return model, {"seconds": [seconds], "environment": self.environment}
+        return model, {"seconds": [seconds], "environment": self.here}
 
     def _recording(self, window: int) -> Artefact:
         """The updates of the last `window` epochs of the original's training (all, for 0), on the device.
@@ -198,7 +199,7 @@ class Fitting:
             "bytes": recorder.bytes,
             "seconds": recorder.seconds,
             "training_seconds": watch.seconds + checkpoint.seconds_before - recorder.seconds,
-            "environment": self.environment,
+            "environment": self.here,
         }
         return Artefact(recorder.updates(), facts)
 
