@@ -79,8 +79,8 @@ def _logits(evidence: Evidence, images: Tensor) -> Tensor:
 
 def _jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     """The divergence of each pair of distributions, (N, K) each, in nats, (N,)."""
-    middle = (first + second) / 2
-    return sum((torch.xlogy(each, each) - torch.xlogy(each, middle)).sum(1) for each in (first, second)) / 2
+    both = torch.stack([first, second])
+    return (torch.xlogy(both, both) - torch.xlogy(both, both.mean(0))).sum(2).mean(0)
 
 
 def _joined(outputs: Sequence[Outputs]) -> Outputs:
