@@ -1,0 +1,42 @@
+"""A probe of frozen features, where it is known what they hold."""
+
+import pytest
+import torch
+
+from bu_core.audits.evidence import Evidence
+from bu_core.audits.probe import probed
+from bu_core.unlearning import METHODS, UnlearningTask
+from tests.core.audits.planted import evidence
+
+
+def test_a_planted_class_is_found_with_the_others():
+    found = probed(evidence(signal=8.0, clusters=8.0, offset=-100.0))
+    assert found.recall > 99
+    assert found.remain > 99
+
+
+def test_features_that_know_nothing_give_chance():
+    found = probed(evidence(signal=0.0, clusters=0.0))
+    assert found.recall == pytest.approx(25, abs=7)
+    assert found.remain == pytest.approx(25, abs=7)
+
+
+def test_the_probe_needs_no_row_of_the_last_layer(task: UnlearningTask):
+    seen = Evidence(task.original, task.split, "fp32", seed=0)
+    before = probed(seen)
+    assert before.recall > 80
+    assert before.remain > 80
+    with torch.no_grad():
+        kept = task.original.classifier.weight.clone()
+        task.original.classifier.weight[2] = 0
+        try:
+            assert probed(Evidence(task.original, task.split, "fp32", seed=0)) == before
+        finally:
+            task.original.classifier.weight.copy_(kept)
+
+
+def test_what_only_the_statistics_hide_is_found_after_reestimation(task: UnlearningTask):
+    """Planted: at learning rate 0 the weights are the original's, and BatchNorm's statistics alone have moved."""
+    hidden = Evidence(METHODS["boundary_shrink"](task, lr=0.0, batchnorm="train", epochs=20), task.split, "fp32", 0)
+    original = Evidence(task.original, task.split, "fp32", seed=0)
+    assert probed(hidden.reestimated) == probed(original.reestimated)
