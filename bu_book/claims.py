@@ -1,12 +1,25 @@
 """The paper's claims, and how a verdict on each is computed from what was measured.
 
-A claim stands in the module of the chapter that measures it. It is a list of checks, each a comparison of measured
-numbers that holds or does not. One rule turns checks into a verdict: *reproduced* where all hold, *partly reproduced*
-where some do, *not reproduced* where none does, and *not measured here* where a run lacks what a check needs.
+A claim stands in the module of the chapter that measures it. It has one primary check: an effect, measured once a
+replicate (a seed, or a round where time is measured), and a region in which it has to lie if the claim is right. The
+verdict follows from where the interval of the effect's mean lies:
+
+- *confirmed*: all of it inside the region; *contradicted*: all of it outside;
+- *inconclusive*: across an end of the region, or a single replicate, which has no interval;
+- *depends on* a choice that the paper leaves open (the attack, the class asked): confirmed with one, contradicted with
+  another;
+- *not measured*: a run lacks what the check needs, or the check could not have failed there, or could not have held.
+
+Fourteen claims give fourteen chances to be wrong by luck. So each interval is widened after Bonferroni: to 1 - 0.05/14,
+and where a claim is judged under k choices to 1 - 0.05/(14 k). All verdicts of a run then hold together at 95 %.
+
+Secondary checks compare single numbers of the run. They are shown, and decide nothing.
 """
 
+import math
+import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import pandas as pd
@@ -14,23 +27,17 @@ from pandas.io.formats.style import Styler
 
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import NotRecorded
-from bu_core.measures import Interval
 
-from .style import in_html, sets_named
+from .style import in_html, sets_named, three_digits
 
-REPRODUCED, PARTLY, NOT_REPRODUCED = "reproduced", "partly reproduced", "not reproduced"
-NOT_MEASURED = "not measured here"
+CONFIRMED, CONTRADICTED, DEPENDS = "confirmed", "contradicted", "depends on"
+INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
+VERDICTS = (CONFIRMED, CONTRADICTED, DEPENDS, INCONCLUSIVE, NOT_MEASURED)  # in the order of lists
 
-NEAR = 10  # points of ASR within which two methods are called close
+FAMILY = 14  # the claims that are judged together
+ERROR = 0.05  # the chance at the most that luck makes any of their verdicts wrong
 
-
-@dataclass(frozen=True)
-class Check:
-    """`rule`: what has to hold, in words; `measured`: the numbers, in words; `holds`: whether it does."""
-
-    rule: str
-    measured: str
-    holds: bool
+NEAR = 10  # points of ASR within which a secondary check calls two methods close
 
 
 class CannotTest(Exception):
@@ -38,36 +45,194 @@ class CannotTest(Exception):
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """Where an effect has to lie, between `low` and `high`, the ends left out; either may be infinite.
+
+    `why`: where the ends come from, in words.
+    """
+
+    low: float
+    high: float
+    why: str
+
+    def holds(self, low: float, high: float) -> bool | None:
+        """Whether an interval lies inside (True), outside (False), or across an end (None)."""
+        if self.low < low and high < self.high:
+            return True
+        return False if high <= self.low or low >= self.high else None
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a claim is judged by. `values`: by replicate, in `unit`, which is "%", "points", "times", "nats" or "".
+
+    `region`: None where it comes from the spread of Retrain over seeds and that is not known. `paper`: the paper's own
+    number, in words. `choice`: which of several choices this is, such as an attack. `void`: why the check could not
+    have failed, or could not have held. `spread`: the standard deviation of the same number of Retrain over seeds.
+    `classes`: the same effect by class, all classes there are. `missing`: the replicates that a record lacks.
+    """
+
+    what: str
+    unit: str
+    values: Mapping[str, float]
+    region: Bounds | None
+    paper: str = ""
+    choice: str = ""
+    void: str = ""
+    spread: float | None = None
+    classes: Mapping[str, float] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+
+    @property
+    def mean(self) -> float:
+        """The mean over the replicates."""
+        return statistics.fmean(self.values.values())
+
+
+@dataclass(frozen=True)
+class Check:
+    """`rule`: what has to hold, in words; `measured`: the numbers, in words; `holds`: whether it does.
+
+    `holds` is None for a check that is not counted, and `measured` then says why.
+    """
+
+    rule: str
+    measured: str
+    holds: bool | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run says about a claim: its primary check, once a choice, and the secondary checks.
+
+    `checks` may raise CannotTest or NotRecorded. `choice`: what is chosen, as in "depends on the attack"; "" for one
+    effect. `note`: a limit of what was measured.
+    """
+
+    primary: Sequence[Effect]
+    checks: Callable[[], list[Check]] = list
+    choice: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Claim:
-    """`source` names the table, figure or section of the paper; `checks` computes them from a run."""
+    """`source` names the table, figure or section of the paper; `short` the claim in a few words.
+
+    `evidence` computes from a run what it says about the claim.
+    """
 
     number: int
     source: str
     text: str
-    checks: Callable[[Experiment], list[Check]]
+    short: str
+    evidence: Callable[[Experiment], Evidence]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """An effect with the interval of its mean, None for a single replicate, and what follows: a verdict."""
+
+    effect: Effect
+    interval: tuple[float, float] | None
+    verdict: str
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict on a claim, the checks behind it, and what was missing for them."""
+    """The verdict on a claim, and all behind it. `reason`: why there is none, or what limits it."""
 
     claim: Claim
     verdict: str
+    tests: list[Tested]
     checks: list[Check]
-    missing: str | None
+    reason: str = ""
+
+    @property
+    def size(self) -> str:
+        """The size of the effect beside the paper's, in plain text: `24.9 times (paper: 4.8 times)`; "" without one."""
+        shown = [test.effect for test in self.tests if not test.effect.void]
+        if not shown:
+            return ""
+        means = [effect.mean for effect in shown]
+        found = span(min(means), max(means), shown[0].unit)
+        if len(shown) == 1 and shown[0].spread:
+            found += f", {three_digits(abs(shown[0].mean) / shown[0].spread)} times Retrain's spread"
+        return found + (f" (paper: {shown[0].paper})" if shown[0].paper else "")
+
+    @property
+    def in_short(self) -> str:
+        """The verdict and the size of the effect, in plain text."""
+        return f"{self.verdict}, {self.size}" if self.size else self.verdict
 
 
 CLAIMS: dict[int, Claim] = {}
 
 
-def claim(number: int, source: str, text: str) -> Callable[[Callable[[Experiment], list[Check]]], Claim]:
-    """Register the checks of one of the paper's claims."""
+def claim(
+    number: int, source: str, text: str, short: str
+) -> Callable[[Callable[[Experiment], Evidence]], Callable[[Experiment], Evidence]]:
+    """Register the evidence on one of the paper's claims."""
 
-    def register(checks: Callable[[Experiment], list[Check]]) -> Claim:
-        CLAIMS[number] = Claim(number, source, text, checks)
-        return CLAIMS[number]
+    def register(evidence: Callable[[Experiment], Evidence]) -> Callable[[Experiment], Evidence]:
+        CLAIMS[number] = Claim(number, source, text, short, evidence)
+        return evidence
 
     return register
+
+
+# --- the rule -----------------------------------------------------------------------------------------------------
+
+
+def tested(effect: Effect, choices: int = 1) -> Tested:
+    """The verdict on one effect, of a claim that is judged under so many choices."""
+    values = list(effect.values.values())
+    if effect.void:
+        return Tested(effect, None, NOT_MEASURED)
+    if len(values) < 2 or effect.region is None:
+        return Tested(effect, None, INCONCLUSIVE)
+    half = quantile(len(values), choices) * statistics.stdev(values) / math.sqrt(len(values))
+    interval = (effect.mean - half, effect.mean + half)
+    inside = effect.region.holds(*interval)
+    return Tested(effect, interval, INCONCLUSIVE if inside is None else CONFIRMED if inside else CONTRADICTED)
+
+
+def quantile(count: int, choices: int = 1) -> float:
+    """Student's t for the widened interval of a mean of so many values, two at the least: half it, in standard errors.
+
+    Its level is 1 - ERROR / (FAMILY * choices).
+    """
+    from scipy.stats import t as student_t
+
+    return float(student_t.ppf(1 - ERROR / (FAMILY * choices) / 2, count - 1))
+
+
+def between_two(retrained: Sequence[float], choices: int = 1) -> float | None:
+    """How far two Retrains of different seeds may lie apart, with the certainty of `quantile`; None for fewer than two.
+
+    The difference of two draws has the square root of 2 times the standard deviation of one.
+    """
+    if len(retrained) < 2:
+        return None
+    return quantile(len(retrained), choices) * math.sqrt(2) * statistics.stdev(retrained)
+
+
+def verdict(asked: Claim, evidence: Evidence) -> Judgement:
+    """The verdict that follows from the evidence on a claim.
+
+    Of several choices, those that were measured in one replicate alone are left out where others have several.
+    """
+    tests = [tested(effect, len(evidence.primary)) for effect in evidence.primary]
+    checks = as_far_as_measured(evidence.checks)
+    counted = [test for test in tests if not test.effect.void]
+    if not counted:
+        reason = "; ".join(dict.fromkeys(test.effect.void for test in tests))
+        return Judgement(asked, NOT_MEASURED, tests, checks, reason)
+    found = {test.verdict for test in counted if test.interval} or {INCONCLUSIVE}
+    reason = evidence.note
+    if {CONFIRMED, CONTRADICTED} <= found:
+        return Judgement(asked, f"{DEPENDS} {evidence.choice}", tests, checks, reason)
+    return Judgement(asked, found.pop() if len(found) == 1 else INCONCLUSIVE, tests, checks, reason)
 
 
 _KNOWN: WeakKeyDictionary[Experiment, dict[Claim, Judgement]] = WeakKeyDictionary()
@@ -78,17 +243,10 @@ def judge(asked: Claim, experiment: Experiment) -> Judgement:
     known = _KNOWN.setdefault(experiment, {})
     if asked not in known:
         try:
-            known[asked] = verdict(asked, asked.checks(experiment))
+            known[asked] = verdict(asked, asked.evidence(experiment))
         except (CannotTest, NotRecorded) as missing:
-            known[asked] = Judgement(asked, NOT_MEASURED, [], str(missing))
+            known[asked] = Judgement(asked, NOT_MEASURED, [], [], str(missing))
     return known[asked]
-
-
-def verdict(asked: Claim, checks: list[Check]) -> Judgement:
-    """The verdict that follows from the checks of a claim."""
-    held = sum(check.holds for check in checks)
-    found = REPRODUCED if held == len(checks) else PARTLY if held else NOT_REPRODUCED
-    return Judgement(asked, found, checks, None)
 
 
 def judged(numbers: Sequence[int], experiment: Experiment) -> list[Judgement]:
@@ -99,7 +257,7 @@ def judged(numbers: Sequence[int], experiment: Experiment) -> list[Judgement]:
     return [judge(CLAIMS[number], experiment) for number in numbers]
 
 
-# --- checks -------------------------------------------------------------------------------------------------------
+# --- secondary checks ---------------------------------------------------------------------------------------------
 
 
 def needs(experiment: Experiment, *names: str) -> None:
@@ -111,48 +269,114 @@ def needs(experiment: Experiment, *names: str) -> None:
             raise CannotTest(f"{name} diverged")
 
 
-def at_most(what: str, value: float, limit: float, unit: str = "%") -> Check:
-    """A check that a number does not exceed a limit."""
-    return Check(f"{what} is at most {_amount(limit, unit)}", f"{value:.2f} {unit}".rstrip(), value <= limit)
+def as_far_as_measured(ask: Callable[[], list[Check]]) -> list[Check]:
+    """The secondary checks of a claim, or one that is not counted and says what the run lacks for them."""
+    try:
+        return ask()
+    except (CannotTest, NotRecorded) as reason:
+        return [Check("secondary checks", str(reason), None)]
 
 
-def at_least(what: str, value: float, limit: float, unit: str = "%") -> Check:
-    """A check that a number reaches a limit."""
-    return Check(f"{what} is at least {_amount(limit, unit)}", f"{value:.2f} {unit}".rstrip(), value >= limit)
+Possible = tuple[float, float]  # the least and the largest value that a number could have
+
+
+def at_most(
+    what: str, value: float, limit: float, unit: str = "%", possible: Possible = (-math.inf, math.inf)
+) -> Check:
+    """A check that a number does not exceed a limit; not counted where any `possible` number would pass, or none."""
+    void = _void(possible[1] <= limit, possible[0] > limit)
+    measured = f"{value:.2f} {unit}".rstrip() + void
+    return Check(f"{what} is at most {_limit(limit, unit)}", measured, None if void else value <= limit)
+
+
+def at_least(
+    what: str, value: float, limit: float, unit: str = "%", possible: Possible = (-math.inf, math.inf)
+) -> Check:
+    """A check that a number reaches a limit; not counted where any `possible` number would pass, or none."""
+    void = _void(possible[0] >= limit, possible[1] < limit)
+    measured = f"{value:.2f} {unit}".rstrip() + void
+    return Check(f"{what} is at least {_limit(limit, unit)}", measured, None if void else value >= limit)
 
 
 def above(what: str, first: float, other: str, second: float, unit: str = "%") -> Check:
     """A check that one number exceeds another."""
-    return Check(f"{what} exceeds {other}", f"{first:.2f} against {second:.2f} {unit}", first > second)
+    return Check(f"{what} exceeds {other}", f"{first:.2f} against {second:.2f} {unit}".rstrip(), first > second)
 
 
-def mean_at_most(what: str, found: Interval, limit: float, unit: str) -> Check:
-    """A check that a mean does not exceed a limit."""
-    return Check(f"{what} is at most {_amount(limit, unit)}", f"{found.shown()} {unit}", found.mean <= limit)
+def _void(always: bool, never: bool) -> str:
+    return "; not counted: it could not have failed" if always else "; not counted: it could not have held" * never
 
 
-def _amount(limit: float, unit: str) -> str:
+def _limit(limit: float, unit: str) -> str:
     return f"{limit:g} {unit.removesuffix('s') if limit == 1 else unit}".rstrip()
 
 
 # --- how verdicts are shown ---------------------------------------------------------------------------------------
 
-SHORT = {REPRODUCED: "<b>yes</b>", PARTLY: "partly", NOT_REPRODUCED: "<b>no</b>", NOT_MEASURED: "–"}
+_FORMS = {"%": ".2f", "points": "+.2f", "nats": "+.3f", "": "+.3f"}
+
+
+def amount(value: float, unit: str) -> str:
+    """A number with its unit, in plain text."""
+    return f"{three_digits(value) if unit == 'times' else format(value, _FORMS[unit])} {unit}".rstrip()
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """Two numbers with their unit, in plain text; one where they read the same."""
+    first, last = amount(low, unit), amount(high, unit)
+    return last if first == last else f"{first.removesuffix(unit).rstrip()} to {last}"
 
 
 def table(runs: Mapping[str, Sequence[Judgement]]) -> Styler:
-    """A row for each claim, a column for each run: the verdict in a word, and the checks behind it, which fold out."""
+    """A row for each claim, a column for each run: the verdict with the effect, and what is behind it, folded."""
 
     def cell(found: Judgement) -> str:
-        because = [
-            f"{'✓' if check.holds else '✗'} {sets_named(check.rule)}: {sets_named(check.measured)}"
-            for check in found.checks
-        ] or [sets_named(found.missing or "")]
-        held = sum(check.holds for check in found.checks)
-        summary = f"{SHORT[found.verdict]} ({held} of {len(found.checks)})" if found.checks else found.verdict
-        return f"<details><summary>{summary}</summary>{'<br>'.join(because)}</details>"
+        inside = [line for test in found.tests for line in _told(test)]
+        inside += [sets_named(found.reason)] if found.reason else []
+        inside += [f"{_mark(check.holds)} {sets_named(check.rule)}: {sets_named(check.measured)}"
+                   for check in found.checks]  # fmt: skip
+        summary = f"<b>{sets_named(found.verdict)}</b>" + (f", {sets_named(found.size)}" if found.size else "")
+        return f"<details><summary>{summary}</summary>{'<br>'.join(inside)}</details>"
 
     claims = [found.claim for found in next(iter(runs.values()))]
     frame = pd.DataFrame({in_html(name): [cell(found) for found in judgements] for name, judgements in runs.items()})
     frame.index = pd.Index([f"{each.number}. {sets_named(each.text)} ({in_html(each.source)})" for each in claims])
     return frame.style.set_table_attributes('class="results verdicts"')
+
+
+def _mark(holds: bool | None) -> str:
+    return "–" if holds is None else "✓" if holds else "✗"
+
+
+def _told(test: Tested) -> list[str]:
+    """What is behind the verdict on one effect, as lines of HTML."""
+    effect, unit = test.effect, test.effect.unit
+    heading = f"{effect.choice}: {effect.what}" if effect.choice else effect.what
+    lines = [f"<b>{sets_named(heading)}</b>: {amount(effect.mean, unit)}"]
+    if test.interval:
+        lines[0] += f", interval {span(*test.interval, unit)}, {len(effect.values)} replicates ({test.verdict})"
+    elif len(effect.values) == 1:
+        lines[0] += ", one replicate, so no interval"
+    if effect.paper:
+        lines.append(f"the paper: {sets_named(effect.paper)}")
+    if effect.region:
+        lines.append(f"the claim holds {_where(effect.region, unit)}: {sets_named(effect.region.why)}")
+    if effect.void:
+        lines.append(f"not counted: {sets_named(effect.void)}")
+    if len(effect.values) > 1:
+        lines.append(", ".join(f"{in_html(name)} {amount(value, unit)}" for name, value in effect.values.items()))
+    if len(effect.classes) > 1:
+        each = list(effect.classes.values())
+        mean = amount(statistics.fmean(each), unit)
+        lines.append(f"{len(each)} classes: {mean} on average, {span(min(each), max(each), unit)}")
+    if effect.missing:
+        lines.append(f"not recorded: {sets_named('; '.join(effect.missing))}")
+    return lines
+
+
+def _where(region: Bounds, unit: str) -> str:
+    if math.isinf(region.high):
+        return f"above {amount(region.low, unit)}"
+    if math.isinf(region.low):
+        return f"below {amount(region.high, unit)}"
+    return f"from {span(region.low, region.high, unit)}"

@@ -213,7 +213,7 @@ def run_in_words(found: Metrics) -> str:
 
 
 # The settings stand in rows of their own; where things lie on a disk decides no number.
-_NOT_SHOWN = ("unlearning", "data_dir", "results_dir", "title", "beside")
+_NOT_SHOWN = ("unlearning", "data_dir", "results_dir", "title", "beside", "replicates")
 
 
 def provenance(found: Metrics) -> Styler:

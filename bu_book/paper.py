@@ -69,6 +69,13 @@ def _by_method(columns: Mapping[str, Sequence[float]], methods: Sequence[str]) -
     return {method: {part: values[index] for part, values in columns.items()} for index, method in enumerate(methods)}
 
 
+def ranking_step(dataset: str) -> float:
+    """The least difference on D_f, in points, by which the paper ranks Boundary Shrink above another method."""
+    accuracy = {name: found["forget_train"] for name, found in table_1(dataset).accuracy.items()}
+    others = ("negative_gradient", "random_labels", "boundary_expanding")
+    return min(accuracy[name] for name in others) - accuracy["boundary_shrink"]
+
+
 class PaperSpeedUp(NamedTuple):
     """Times faster than Retrain, by method, as section 5.4 gives them for `dataset`; `same` as in `PaperAccuracy`."""
 

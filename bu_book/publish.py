@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from bu_core.checks import SettingError
+from bu_core.config import Config, profiles
 from bu_core.data import Dataset
 from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
@@ -17,6 +18,7 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
 from . import chapters
+from .chapters import ledger
 from .migrate import seal
 
 LIMIT = 25_000_000  # bytes of one record
@@ -28,16 +30,22 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
     """Compute what the record `name` lacks of all that the chapters show, and write it; returns its folder.
 
     What was recorded and has not changed stays byte for byte, since a commit keeps every version of a file. The new
-    record takes the old one's place once everything is there. Raises SettingError where it would exceed LIMIT.
+    record takes the old one's place once everything is there. A run that another profile names under `replicates` keeps
+    what the claims ask of it, and no output of a model. Raises SettingError where it would exceed LIMIT.
     """
-    write_metrics(experiment)
+    repeats = name in {Config.from_profile(profile).replicates for profile in profiles()}
+    if not repeats:
+        write_metrics(experiment)
     for _ in range(2):  # the second time all is there, and what is served is what a reader's machine will ask for
         experiment = experiment.fresh()
+        if repeats:
+            ledger.of_replicates(experiment)
+            continue
         metrics(experiment)
         for chapter in chapters.load().values():
             with contextlib.suppress(NotRecorded):  # a chapter of methods that this run has not
                 chapter.measure(experiment)
-    if not _shows_people(experiment.dataset):
+    if not _shows_people(experiment.dataset) and not repeats:
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:
                 experiment.weights(model)
@@ -45,6 +53,8 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "store").mkdir(parents=True)
     for path in sorted(experiment.store.served):
+        if repeats and path.name.startswith("outputs-"):
+            continue
         _keep(path, folder / "store" / path.name, beside / "store" / path.name)
     dataset = experiment.dataset
     content = {

@@ -32,10 +32,12 @@ class Config:
     from, each trained on one half of D_r; 0 leaves that attack out. timing_runs: rounds in which the methods are timed
     against each other. elsewhere: on what else it is asked what does the forgetting, and whether it lasts: a list of
     changes, each a mapping with some of ELSEWHERE. beside: the profiles whose runs a page shows beside this one.
-    title: how a page calls this run; unset, by its data set. sample_size: how many images of a set, at the most, are
-    looked at one by one: by Grad-CAM, in the map of the decision space, in the comparison of searches. device,
-    precision: `auto` takes the best that is there. results_dir: where everything is kept. A path may begin with `~`,
-    and the config holds it with the home folder written out. Raises SettingError for a setting that cannot be.
+    replicates: the profile whose recorded run repeats this one with several seeds, over which claims are judged; unset,
+    the seeds of `elsewhere`. title: how a page calls this run; unset, by its data set. sample_size: how many images of
+    a set, at the most, are looked at one by one: by Grad-CAM, in the map of the decision space, in the comparison of
+    searches. device, precision: `auto` takes the best that is there. results_dir: where everything is kept. A path may
+    begin with `~`, and the config holds it with the home folder written out. Raises SettingError for a setting that
+    cannot be.
     """
 
     dataset: str = "digits"
@@ -56,6 +58,7 @@ class Config:
     timing_runs: Annotated[int, Range(1)] = 5
     elsewhere: tuple[Mapping[str, Any], ...] = ()
     beside: tuple[str, ...] = ()
+    replicates: str = ""
     title: str = ""
     sample_size: Annotated[int, Range(50)] = 500
     device: Literal["auto", "cpu", "cuda"] = "auto"

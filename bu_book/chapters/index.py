@@ -13,7 +13,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
 from bu_core.experiment.record import NotRecorded, which_run
 
-from ..claims import CannotTest, needs
+from ..claims import CannotTest, Judgement, needs
 from ..style import colour, in_markdown, title
 from ..variations import Variations, variations
 from . import audit, ledger, timing, what_forgets
@@ -30,7 +30,7 @@ COMPARED = SHRINK, EXPANDING, RETRAIN = "boundary_shrink", "boundary_expanding",
 class Answers:
     """All that the page tells of a run.
 
-    `recovered`: by model, the accuracy on D_f in percent after re-estimation. `verdicts`: the numbers of the paper's
+    `recovered`: by model, the accuracy on D_f in percent after re-estimation. `verdicts`: the judgements on the paper's
     claims, by verdict.
     """
 
@@ -39,7 +39,7 @@ class Answers:
     costs: Costs
     components: Components
     recovered: dict[str, float]
-    verdicts: dict[str, list[int]]
+    verdicts: dict[str, list[Judgement]]
 
 
 def measure(experiment: Experiment) -> Answers:

@@ -1,23 +1,47 @@
 """The ledger: a verdict on each of the paper's fourteen claims, for every run."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.record import NotRecorded
 
-from ..claims import NOT_MEASURED, NOT_REPRODUCED, PARTLY, REPRODUCED, Judgement, judged
+from ..claims import CLAIMS, DEPENDS, FAMILY, VERDICTS, CannotTest, Judgement, judged
+from . import load
 
-PAPER_CLAIMS = tuple(range(1, 15))  # their numbers, in the paper's order
+PAPER_CLAIMS = tuple(range(1, FAMILY + 1))  # their numbers, in the paper's order
 
 
-def measure(experiment: Experiment) -> dict[str, list[int]]:
-    """The numbers of the paper's claims, by the verdict on them."""
+def measure(experiment: Experiment) -> dict[str, list[Judgement]]:
+    """The judgements on the paper's claims, by verdict."""
     return by_verdict(judged(PAPER_CLAIMS, experiment))
 
 
-def by_verdict(judgements: Sequence[Judgement]) -> dict[str, list[int]]:
-    """The numbers of claims by the verdict on them, from the best verdict to none; only those that were given."""
-    numbers = {
-        verdict: [found.claim.number for found in judgements if found.verdict == verdict]
-        for verdict in (REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_MEASURED)
+OF_ROUNDS = (8, 9, 10)  # claims that are judged over rounds of timing, and not over seeds
+
+
+def of_replicates(experiment: Experiment) -> None:
+    """Compute all that the claims of other runs ask of this one, where it repeats their training with several seeds."""
+    load()
+    for number in PAPER_CLAIMS:
+        if number not in OF_ROUNDS:
+            with suppress(CannotTest, NotRecorded):
+                CLAIMS[number].evidence(experiment)
+
+
+def by_verdict(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
+    """Judgements by verdict, in the order of VERDICTS; only those verdicts that were given."""
+    given = {
+        verdict: [found for found in judgements if found.verdict == verdict or _depends(found, verdict)]
+        for verdict in VERDICTS
     }
-    return {verdict: given for verdict, given in numbers.items() if given}
+    return {verdict: found for verdict, found in given.items() if found}
+
+
+def _depends(found: Judgement, verdict: str) -> bool:
+    return verdict == DEPENDS and found.verdict.startswith(DEPENDS)
+
+
+def named(judgements: Sequence[Judgement]) -> str:
+    """Some claims in a few words each, with the sizes of the effects, as plain text."""
+    return "; ".join(f"{found.claim.short} ({found.size})" if found.size else found.claim.short for found in judgements)

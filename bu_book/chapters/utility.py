@@ -1,6 +1,9 @@
 """Utility: what is forgotten, and what is kept? Tables 1 and 2, and claims 4 to 6 (sections 5.2 and 5.3)."""
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -8,14 +11,28 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
+from bu_core.experiment.record import NotRecorded
 
 from .. import paper
-from ..claims import NEAR, Check, above, at_least, at_most, claim, needs
+from ..claims import (
+    Bounds,
+    CannotTest,
+    Check,
+    Effect,
+    Evidence,
+    above,
+    at_least,
+    at_most,
+    claim,
+    needs,
+)
+from ..replicates import over, seen
 from ..style import as_table, in_figure, number, set_title, title
-from .attack_success import above_retrain, attacked, by, success_rate
+from .attack_success import asr, beyond_retrain, kinds
 
 measure = metrics  # the accuracies are computed for every model of every run
 
@@ -84,21 +101,51 @@ def destinations(found: Metrics) -> Figure:
 
 # --- claims -------------------------------------------------------------------------------------------------------
 
+WEAK = ("negative_gradient", "random_labels")  # the baselines that the paper calls weaker than Boundary Shrink
 
-@claim(4, "Table 1", "Negative Gradient and Random Labels leave a part of D_f and cost more on D_rt than Shrink.")
-def weak_baselines(experiment: Experiment) -> list[Check]:
-    """The two baselines' accuracy on D_f and what they cost on D_rt, beside Boundary Shrink."""
-    needs(experiment, "negative_gradient", "random_labels", "boundary_shrink")
-    return baseline_checks(metrics(experiment))
+
+@claim(
+    4, "Table 1", "Negative Gradient and Random Labels leave a part of D_f and cost more on D_rt than Shrink.",
+    "Negative Gradient and Random Labels cost more on D_rt than Shrink",
+)  # fmt: skip
+def weak_baselines(experiment: Experiment) -> Evidence:
+    """How much more the cheaper one of the two baselines costs on D_rt than Boundary Shrink."""
+    needs(experiment, *WEAK, "boundary_shrink")
+
+    def kept_less(accuracy: Callable[[str], float]) -> float:
+        return accuracy("boundary_shrink") - max(accuracy(name) for name in WEAK)
+
+    theirs = paper.table_1(experiment.dataset.name).accuracy
+    values = over(experiment, lambda run: kept_less(lambda name: seen(run, name).accuracy["remain_test"]))
+    effect = Effect(
+        "what the cheaper of Negative Gradient and Random Labels costs on D_rt more than Boundary Shrink",
+        "points",
+        values.found,
+        Bounds(0, math.inf, "the claim is an order; each replicate compares methods on one original"),
+        f"{kept_less(lambda name: theirs[name]['remain_test']):+.2f} points",
+        spread=_of_retrain(experiment, "remain_test"),
+        missing=values.missing,
+    )
+    return Evidence([effect], lambda: baseline_checks(metrics(experiment)))
+
+
+def _of_retrain(experiment: Experiment, part: str) -> float | None:
+    """The standard deviation over seeds of Retrain's accuracy on a set, in points; None where it is not known."""
+    with suppress(NotRecorded, CannotTest):
+        return over(experiment, lambda run: seen(run, "retrain").accuracy[part]).spread
+    return None
 
 
 def baseline_checks(found: Metrics) -> list[Check]:
-    """The checks of claim 4 on the metrics of a run; on faces the paper's baselines come nearer to 0."""
-    limit = 2 if found.dataset.name == "faces" else 5
+    """The secondary checks of claim 4 on the metrics of a run: what each baseline leaves, and what it costs."""
+    theirs = paper.table_1(found.dataset.name).accuracy
     made = []
-    for name in ("negative_gradient", "random_labels"):
+    for name in WEAK:
         made += [
-            at_least(f"{title(name)}'s accuracy on D_f", found.methods[name].accuracy["forget_train"], limit),
+            at_least(
+                f"{title(name)}'s accuracy on D_f (half of the paper's)",
+                found.methods[name].accuracy["forget_train"], theirs[name]["forget_train"] / 2,
+            ),
             above(
                 f"what {title(name)} costs on D_rt", _lost(found, name, "remain_test"),
                 "what Boundary Shrink costs", _lost(found, "boundary_shrink", "remain_test"), "points",
@@ -107,43 +154,67 @@ def baseline_checks(found: Metrics) -> list[Check]:
     return made
 
 
-@claim(5, "Table 2, section 5.3", "Fisher erases D_f, ruins D_r, and has an ASR of 0.")
-def fisher_ruins(experiment: Experiment) -> list[Check]:
-    """Fisher's accuracy on D_f, what it costs on D_r, and what it shows to the attack."""
-    needs(experiment, "fisher")
-    return fisher_checks(metrics(experiment))
+READS_AS_ZERO = 5.0  # percent: a bar of Figure 3 below it cannot be told from none
+
+
+@claim(
+    5, "Table 2, section 5.3", "Fisher erases D_f, ruins D_r, and has an ASR of 0.", "Fisher has an ASR of 0"
+)  # fmt: skip
+def fisher_ruins(experiment: Experiment) -> Evidence:
+    """What Fisher shows to each attack; an attack that finds as little after Retrain cannot tell the two apart."""
+    needs(experiment, "fisher", "retrain")
+    effects = []
+    for kind in kinds(experiment):
+        values = over(experiment, lambda run, kind=kind: asr(run, "fisher", kind))  # type: ignore[misc]
+        retrained = over(experiment, lambda run, kind=kind: asr(run, "retrain", kind))  # type: ignore[misc]
+        mean = statistics.fmean(retrained.found.values())
+        effects.append(
+            Effect(
+                "ASR after Fisher", "%", values.found,
+                Bounds(-math.inf, READS_AS_ZERO, "a bar of Figure 3 below it cannot be told from none"), "0 %",
+                ATTACKS[kind].title,
+                f"Retrain, with an ASR of {mean:.1f} %, passes as well" if mean < READS_AS_ZERO else "",
+                retrained.spread, missing=values.missing,
+            )
+        )  # fmt: skip
+    return Evidence(
+        effects,
+        lambda: fisher_checks(metrics(experiment)),
+        "the attack",
+        "Fisher's noise, which the paper does not give, is ours.",
+    )
 
 
 def fisher_checks(found: Metrics) -> list[Check]:
-    """The checks of claim 5 on the metrics of a run."""
+    """The secondary checks of claim 5 on the metrics of a run."""
+    lost = paper.table_1("cifar10").accuracy["original"]["remain_train"]
+    lost -= paper.table_2("cifar10").accuracy["fisher"]["remain_train"]
     return [
         at_most("Fisher's accuracy on D_f", found.methods["fisher"].accuracy["forget_train"], 5),
-        at_least("what it costs on D_r", _lost(found, "fisher", "remain_train"), 20, "points"),
-        *(at_most(f"{by(kind)}its ASR", success_rate(found, kind, "fisher"), 5) for kind in attacked(found)),
-    ]
+        at_least("what it costs on D_r (half of the paper's)", _lost(found, "fisher", "remain_train"), lost / 2,
+                 "points"),
+    ]  # fmt: skip
 
 
-@claim(6, "Table 2, section 5.3", "Amnesiac erases D_f, costs something on D_r, and has an ASR near Retrain's.")
-def amnesiac_costs(experiment: Experiment) -> list[Check]:
-    """Amnesiac's accuracy on D_f, what it costs on D_r, and what it shows to the attack beside Retrain."""
+@claim(
+    6, "Table 2, section 5.3", "Amnesiac erases D_f, costs something on D_r, and has an ASR near Retrain's.",
+    "Amnesiac's ASR is Retrain's",
+)  # fmt: skip
+def amnesiac_costs(experiment: Experiment) -> Evidence:
+    """What Amnesiac shows to each attack beside Retrain."""
     needs(experiment, "amnesiac", "retrain")
-    return amnesiac_checks(metrics(experiment))
+    return Evidence(
+        beyond_retrain(experiment, "amnesiac", near=True, paper="close"),
+        lambda: amnesiac_checks(metrics(experiment)),
+        "the attack",
+    )
 
 
 def amnesiac_checks(found: Metrics) -> list[Check]:
-    """The checks of claim 6 on the metrics of a run."""
+    """The secondary checks of claim 6 on the metrics of a run."""
     return [
         at_most("Amnesiac's accuracy on D_f", found.methods["amnesiac"].accuracy["forget_train"], 1),
         at_least("what it costs on D_r", _lost(found, "amnesiac", "remain_train"), 1, "points"),
-        *(
-            at_most(
-                f"{by(kind)}its ASR's distance from Retrain's",
-                abs(above_retrain(found, kind, "amnesiac")),
-                NEAR,
-                "points",
-            )
-            for kind in attacked(found)
-        ),
     ]
 
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2] / "book" / "results"
 # Settings that say where and on what a run is made, and not which run it is.
 WHERE_MADE = ("data_dir", "device", "precision", "results_dir")
 # Settings that ask for more to be measured or shown, and change nothing that was.
-ASKED_FOR = ("elsewhere", "timing_runs", "beside", "title")
+ASKED_FOR = ("elsewhere", "timing_runs", "beside", "replicates", "title")
 
 
 class NotRecorded(Exception):

@@ -66,6 +66,7 @@ def damaged(folder: Path) -> None:
         {"results_dir": "other"},
         {"elsewhere": [{"seed": 1}, {"width": 0.2}]},
         {"beside": ["digits"]},
+        {"replicates": "digits"},
         {"title": "Another title"},
         {"timing_runs": 3},
     ],
