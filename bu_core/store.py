@@ -141,9 +141,14 @@ def read_any(path: Path) -> tuple[dict[str, Any], Artefact]:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON beside its place and rename it into it; what is not a finite number becomes null."""
+    write_bytes(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it into it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _beside(path) as beside:
-        beside.write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+        beside.write_bytes(content)
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ FLOORS = (
     {"config"},
     {"experiment"},
     {"command_line"},
+    {"commands"},
     {"__main__"},
 )
 

@@ -93,9 +93,9 @@ def test_classes_that_cannot_be_swept_are_answered_in_one_line(
 def test_classes_are_swept_by_name_and_by_index(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     asked = []
 
-    def sweep(profile, given, classes, seeds, say):
+    def sweep(profile, given, classes, seeds, say, jobs, scheduler):
         asked.append((classes, list(seeds)))
-        return SimpleNamespace(summary={})
+        return SimpleNamespace(summary={"original": {}}, runs=[], lost=[])
 
     monkeypatch.setattr("bu_core.experiment.sweep.sweep", sweep)
     cifar10 = ["sweep", "cifar10", "--seeds", "2", "--classes"]
