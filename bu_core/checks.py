@@ -56,6 +56,9 @@ Epochs = Annotated[int, Range(0)]  # passes over the data; 0 leaves the model as
 LearningRate = Annotated[float, Range(0)]  # 0 moves no weight, though BatchNorm statistics still follow the data
 PixelDistance = Annotated[float, Range(0, 1)]  # images are in [0, 1]
 BatchNorm = Literal["train", "frozen"]  # whether running statistics follow the batches
+AnyBatchNorm = Literal["train", "frozen", "remaining"]  # or every step normalises by other, unlabelled images
+Remaining = Annotated[int, Range(0)]  # unlabelled images of D_r that a method sees; all, where there are fewer
+Keep = Annotated[float, Range(0)]  # weight of the original's answers on the images beside D_f, where there are any
 
 _REPR = reprlib.Repr()  # bounded, where `repr` would write out every repetition of a shared part
 _REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple, _REPR.maxdict = 3, 8, 8, 8

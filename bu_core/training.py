@@ -11,17 +11,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
-from .checks import SettingError
+from .checks import AnyBatchNorm, SettingError
 from .data import LabelledImages, pixels
 from .models import Classifier, batchnorms, build
 from .precision import Precision, Workload, faster
@@ -65,8 +66,32 @@ class Checkpoint(Protocol):
     def save(self, label: str, state: dict[str, Tensor]) -> None: ...
 
 
+@dataclass(frozen=True)
+class Companions:
+    """Unlabelled images that go through the model beside each batch of a fit.
+
+    images: uint8, (M, C, H, W), on the device of the data. targets: what the model shall say of them, probabilities,
+    float32, (M, K); their cross-entropy is added to the loss, `weight` times. batch_size: how many of them go beside a
+    batch; all of them where there are fewer.
+    """
+
+    images: Tensor
+    targets: Tensor
+    weight: float
+    batch_size: int
+
+    def batches(self, seed: int, count: int) -> Iterator[Tensor]:
+        """The numbers of the images of so many batches, all of one size, int64, on the device; drawn on the CPU."""
+        size, total = min(self.batch_size, len(self.images)), len(self.images)
+        generator = torch.Generator().manual_seed(seed)
+        rounds = range(math.ceil(count * size / total))
+        order = torch.cat([torch.randperm(total, generator=generator) for _ in rounds])
+        return iter(order[: count * size].to(self.images.device).split(size))
+
+
 Objective = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+OnFeatures = Callable[[Tensor], Tensor]
 AroundStep = Callable[[int, Tensor], AbstractContextManager[None] | None]
 
 
@@ -76,49 +101,105 @@ def fit(
     recipe: Recipe,
     *,
     label: str,
-    batchnorm: Literal["train", "frozen"] = "train",
+    batchnorm: AnyBatchNorm = "train",
+    companions: Companions | None = None,
     objective: Objective = F.cross_entropy,
     penalty: Penalty | None = None,
+    on_features: OnFeatures | None = None,
     around_step: AroundStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> None:
     """Fit `model` to `data`, in place, by minimising `objective(logits, labels)`; leave it in evaluation mode.
 
     `batchnorm="frozen"` normalises with the running statistics that the model came with and leaves them alone; its
-    scale and shift are weights, and are trained like the others. `label` names the fit: its checkpoint, and its
-    progress bar, which shows on a terminal alone. The same seed gives the same weights on the same machine,
-    interrupted or not. `penalty(model, images, indices)` is added to the loss of each batch, where given;
-    `around_step(epoch, labels)` gives a context for a step to run in, or None where it needs none; epochs are counted
-    from 0, and the labels of the batch are on the CPU, so that to look at them does not wait for a GPU.
+    scale and shift are weights, and are trained like the others. `companions`, where given, go through the model in
+    front of each batch. `batchnorm="remaining"` normalises every image with the statistics of the companions beside it
+    alone (virtual batch normalisation, Salimans et al. 2016); running statistics stay until the last step is done, and
+    are then estimated anew on all companions.
+
+    `label` names the fit: its checkpoint, and its progress bar, which shows on a terminal alone. The same seed gives
+    the same weights on the same machine, interrupted or not. `penalty(model, images, indices)` is added to the loss of
+    each batch, where given, and so is `on_features(features)`, with the batch's features, float32, (B, F), which a
+    Classifier alone has. `around_step(epoch, labels)` gives a context for a step to run in, or None where it needs
+    none; epochs are counted from 0, and the labels of the batch are on the CPU, so that to look at them does not wait
+    for a GPU.
 
     A model that has `diverged` takes no further step: nothing brings it back. Its epochs are counted to the end, and
     `around_step` is asked once in each, about no label. Raises SettingError, as `check_batches` does.
     """
-    if batchnorm == "train":
+    if batchnorm == "train" and companions is None:
         check_batches(model, data.images, recipe.batch_size)
     model.train()
     if batchnorm == "frozen":
         for layer in batchnorms(model):
             layer.eval()
     optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
-    step = Step(model, optimiser, data, recipe, objective, penalty)
+    step = Step(model, optimiser, data, recipe, objective, penalty, companions, on_features)
     labels = data.labels.cpu()
     done = _restore(checkpoint.load(label), model, optimiser) if checkpoint else 0
-    with tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False) as bar:
+    bar = tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False)
+    normalising = companions if batchnorm == "remaining" else None
+    with bar, _normalised_by(model, normalising) if normalising else nullcontext():
         for epoch in range(done, recipe.epochs):
             lost = diverged(model)
             if lost and around_step:
                 around_step(epoch, labels[:0])
+            beside = _beside(companions, data, recipe, epoch)
             for batch, here in () if lost else _batches(data, recipe, epoch):
                 around = around_step(epoch, labels[here]) if around_step else None
                 if around is None:
-                    step(batch)
+                    step(batch, next(beside))
                 else:
                     with around:
-                        step.plain(batch)
+                        step.plain(batch, next(beside))
             bar.update()
             if checkpoint and epoch + 1 < recipe.epochs:
                 checkpoint.save(label, _state(model, optimiser, epoch + 1))
+    if normalising:
+        estimate_statistics(model, normalising.images, recipe.precision)
+    model.eval()
+
+
+@contextmanager
+def _normalised_by(model: nn.Module, companions: Companions) -> Iterator[None]:
+    """Inside, BatchNorm in training mode normalises by the companions, which lead each batch, and keeps no account."""
+    layers, count = batchnorms(model), min(companions.batch_size, len(companions.images))
+    for layer in layers:
+        layer.__dict__["forward"] = partial(_virtual, layer, count)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.__dict__["forward"]
+
+
+def _virtual(layer: _BatchNorm, count: int, inputs: Tensor) -> Tensor:
+    """What `layer` makes of `inputs`, (B, C, ...), by mean and variance of the first `count`; differentiable."""
+    if not layer.training:
+        return type(layer).forward(layer, inputs)
+    axes = [axis for axis in range(inputs.dim()) if axis != 1]
+    variance, mean = torch.var_mean(inputs[:count].float(), axes, correction=0)
+    scale = layer.weight * (variance + layer.eps).rsqrt()
+    scale, shift = (each.view(-1, *[1] * (inputs.dim() - 2)) for each in (scale, layer.bias - mean * scale))
+    return torch.addcmul(shift, inputs, scale).to(inputs.dtype)
+
+
+@torch.no_grad()
+def estimate_statistics(model: nn.Module, images: Tensor, precision: Precision, batch_size: int = 500) -> None:
+    """Give BatchNorm the statistics of `images`, uint8, (N, C, H, W), in place; leave the model in evaluation mode.
+
+    One pass in training mode; mean and variance are averaged over the batches, and nothing of the old ones stays.
+    """
+    layers = batchnorms(model.train())
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch then averages over all batches alike
+    for batch in images.tensor_split(max(1, round(len(images) / batch_size))):  # batches of one size, or nearly
+        with autocast(images.device, precision):
+            model(pixels(batch))
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
     model.eval()
 
 
@@ -167,6 +248,8 @@ def check_batches(model: nn.Module, images: Tensor, batch_size: int) -> None:
 class Step:
     """One step of gradient descent: `step(batch)`, with the numbers of the batch's images, int64, on their device.
 
+    With `companions` it is `step(batch, beside)`, with the numbers of those that go beside the batch.
+
     A GPU computes a batch of 64 small images sooner than Python can ask for it, some two hundred kernels one by one. So
     there the step is captured as a CUDA graph once, after WARM_UP plain steps, and replayed for every batch of the full
     size: two calls instead of two hundred. It is the same arithmetic on the same tensors, so plain steps (`plain`, the
@@ -182,30 +265,41 @@ class Step:
         data: LabelledImages,
         recipe: Recipe,
         objective: Objective,
-        penalty: Penalty | None,
+        penalty: Penalty | None = None,
+        companions: Companions | None = None,
+        on_features: OnFeatures | None = None,
     ):
         self._model, self._optimiser, self._data, self._recipe = model, optimiser, data, recipe
-        self._objective, self._penalty = objective, penalty
+        self._objective, self._penalty, self._companions, self._on_features = (
+            objective,
+            penalty,
+            companions,
+            on_features,
+        )
         self._graph: torch.cuda.CUDAGraph | None = None
         self._to_warm_up = self.WARM_UP
         self._captures = data.images.device.type == "cuda" and penalty is None
         if self._captures:
             self._batch = torch.empty(recipe.batch_size, dtype=torch.int64, device=data.images.device)
+            count = min(companions.batch_size, len(companions.images)) if companions else 0
+            self._beside = self._batch.new_empty(count)
             self._stream = torch.cuda.Stream()  # what is captured must not have run on the default stream before
 
-    def __call__(self, batch: Tensor) -> None:
+    def __call__(self, batch: Tensor, beside: Tensor | None = None) -> None:
         if not self._captures or len(batch) != self._recipe.batch_size:
-            self.plain(batch)
+            self.plain(batch, beside)
         elif self._to_warm_up:
             self._to_warm_up -= 1
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
-                self.plain(batch)
+                self.plain(batch, beside)
             torch.cuda.current_stream().wait_stream(self._stream)
         else:
             if self._graph is None:
                 self._graph = self._capture()
             self._batch.copy_(batch)
+            if beside is not None:
+                self._beside.copy_(beside)
             self._graph.replay()
 
     def _capture(self) -> torch.cuda.CUDAGraph:
@@ -213,16 +307,30 @@ class Step:
         graph = torch.cuda.CUDAGraph()
         self._optimiser.zero_grad()  # the captured backward pass then makes gradients of its own, in the graph's memory
         with _CAPTURE, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            self.plain(self._batch)
+            self.plain(self._batch, self._beside)
         return graph
 
-    def plain(self, batch: Tensor) -> None:
-        images, labels = pixels(self._data.images[batch]), self._data.labels[batch]
+    def plain(self, batch: Tensor, beside: Tensor | None = None) -> None:
+        images, labels, features = pixels(self._data.images[batch]), self._data.labels[batch], None
+        companions, own = self._companions, images
+        if companions is not None:
+            images = torch.cat([pixels(companions.images[beside]), images])
         with autocast(images.device, self._recipe.precision):
-            logits = self._model(images)
-        loss = self._objective(logits.float(), labels)
+            if self._on_features:
+                assert isinstance(self._model, Classifier)
+                features = self._model.features(images)
+                logits = self._model.classifier(features)
+            else:
+                logits = self._model(images)
+        logits = logits.float()
+        loss = self._objective(logits[-len(batch) :], labels)
+        if companions is not None and companions.weight:
+            kept = F.cross_entropy(logits[: -len(batch)], companions.targets[beside])
+            loss = loss + companions.weight * kept
+        if self._on_features and features is not None:
+            loss = loss + self._on_features(features[-len(batch) :].float())
         if self._penalty:
-            loss = loss + self._penalty(self._model, images, batch)
+            loss = loss + self._penalty(self._model, own, batch)
         self._optimiser.zero_grad()
         loss.backward()
         self._optimiser.step()
@@ -236,6 +344,16 @@ def _batches(data: LabelledImages, recipe: Recipe, epoch: int) -> Iterator[tuple
     order = torch.randperm(len(data), generator=generator)
     there = order.to(data.images.device)
     return zip(there.split(recipe.batch_size), order.split(recipe.batch_size), strict=True)
+
+
+def _beside(
+    companions: Companions | None, data: LabelledImages, recipe: Recipe, epoch: int
+) -> Iterator[Tensor] | Iterator[None]:
+    """The companions of each batch of an epoch; None for each where there are none."""
+    if companions is None:
+        return itertools.repeat(None)
+    # Half a million epochs away from what `_batches` draws with.
+    return companions.batches(recipe.seed * 1_000_003 + 500_000 + epoch, math.ceil(len(data) / recipe.batch_size))
 
 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int) -> dict[str, Tensor]:
@@ -321,7 +439,7 @@ def _trial(device: torch.device, workload: Workload) -> Callable[[Precision, int
         noise = torch.randint(0, 256, (images, height, width, channels), dtype=torch.uint8, generator=generator)
         data = LabelledImages(noise.permute(0, 3, 1, 2), torch.arange(images) % 2).to(device)
         optimiser = torch.optim.SGD(model().parameters(), lr=0.0, momentum=0.9, fused=True)
-        step = Step(model(), optimiser, data, Recipe(1, 0.0, 0.9, images, precision, 0), F.cross_entropy, None)
+        step = Step(model(), optimiser, data, Recipe(1, 0.0, 0.9, images, precision, 0), F.cross_entropy)
         batch = data.labels.new_tensor(range(images))
 
         def run() -> None:

@@ -139,6 +139,22 @@ def statistics(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
     return layer.running_mean, layer.running_var
 
 
+def reset_last(model: Classifier, initial: Classifier, blocks: int, output: int) -> Classifier:
+    """A copy of `model` whose last `blocks` parts with weights, and whose output neuron `output`, are `initial`'s.
+
+    A part is an entry of the body: of All-CNN a convolution with its normalisation, of a ResNet a stage. Where there
+    are fewer, all are.
+    """
+    changed = copy.deepcopy(model)
+    pairs = list(zip(changed.body, initial.body, strict=True))
+    for block, other in [pair for pair in pairs if list(pair[0].parameters())][-blocks:]:
+        block.load_state_dict(other.state_dict())
+    with torch.no_grad():
+        for weight, first in zip(changed.classifier.parameters(), initial.classifier.parameters(), strict=True):
+            weight[output] = first[output]
+    return changed
+
+
 def widened(model: Classifier, seed: int) -> Classifier:
     """A copy of `model` with one more output neuron, freshly initialised, at index K; the first K are unchanged."""
     old = model.classifier

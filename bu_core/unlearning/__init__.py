@@ -36,8 +36,11 @@ METHODS: dict[str, Method] = {
 
 
 def method_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a method: its defaults, replaced by what is `given` and checked against its signature."""
-    return keyword_settings(f"unlearning.{name}", METHODS[one_of("methods", name, METHODS)].unlearn, given)
+    """All settings of a method: its defaults, replaced by what is `given`, and checked."""
+    asked = METHODS[one_of("methods", name, METHODS)]
+    settings = keyword_settings(f"unlearning.{name}", asked.unlearn, given)
+    asked.check(f"unlearning.{name}", settings)
+    return settings
 
 
 def changed_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,36 +1,52 @@
 """Boundary Shrink: give each forgetting sample the label of the class across its nearest boundary (section 4.1).
 
 Its settings beyond equations 2 to 4, all off by default, are those of the code that the paper's authors released: a
-search in several steps, and two additions to equation 4, `curvature` and `reweighting`.
+search in several steps, and two additions to equation 4, `curvature` and `reweighting`; and ours, which make it last:
+`remaining` and what follows it in the signature.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..checks import BatchNorm, Epochs, LearningRate, PixelDistance, Range
+from ..checks import AnyBatchNorm, Epochs, Keep, LearningRate, PixelDistance, Range, Remaining, SettingError
 from ..data import LabelledImages, pixels
-from ..models import Classifier
-from ..training import Penalty, Precision, at_once, autocast
+from ..models import Classifier, reset_last
+from ..training import Penalty, Precision, at_once, autocast, predict
+from . import companions
 from .register import method
 from .task import UnlearningTask
 
 
-@method(title="Boundary Shrink", colour="#0072B2")
+def check(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that do not go together."""
+    companions.check(name, settings)
+    if settings["reweighting"] and settings["target"] != "nearest":
+        raise SettingError(f"{name}.reweighting=True: weighs nearest labels, and target is {settings['target']!r}")
+
+
+@method(title="Boundary Shrink", colour="#0072B2", check=check)
 def boundary_shrink(
     task: UnlearningTask,
     *,
     epochs: Epochs = 10,
     lr: LearningRate = 1e-5,
     epsilon: PixelDistance = 0.1,
-    batchnorm: BatchNorm = "train",
+    batchnorm: AnyBatchNorm = "train",
     search: Literal["fgsm", "pgd"] = "fgsm",
     steps: Annotated[int, Range(1)] = 5,
     step_size: Annotated[float, Range(0, 1)] = 0.3,
     curvature: Annotated[float, Range(0)] = 0.0,
     reweighting: bool = False,
+    remaining: Remaining = 0,
+    stand_ins: Literal["none", "crossed"] = "none",
+    keep: Keep = 1.0,
+    target: Literal["nearest", "soft", "uniform"] = "nearest",
+    reset: Annotated[int, Range(0)] = 0,
+    disperse: Annotated[float, Range(0)] = 0.0,
 ) -> Classifier:
     """The original, fine-tuned on (x, y_nbi) for x in D_f: equation 4.
 
@@ -38,14 +54,42 @@ def boundary_shrink(
     `pgd` takes `steps` steps of `step_size` times epsilon, by default about what the released code takes (5 steps of
     8/255 within 0.1). `curvature` is the weight of `kept_curvature`; `reweighting` multiplies each sample's loss by
     its `border_weights`.
+
+    `target="soft"` learns the original's answer without the forgotten class instead (masked distillation, Zhou et al.
+    2025), `uniform` an even share of each other class. `remaining` unlabelled images of D_r go beside the batches, and
+    keep the original's answers with the weight `keep`; where there are none, `stand_ins` may: `crossed`, the cross
+    samples of D_f, which keep the original's answers there without the forgotten class. `reset` gives so many last
+    blocks the weights from before the original's training, and the forgotten class's output too; answers kept are then
+    without that class. `disperse` is the weight of `alikeness`, which keeps features of D_f apart.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
-    logits = crossed_logits(original, forget, epsilon, precision, *walk)
-    labels = nearest_incorrect(logits, forget.labels)
-    data = task.relabelled(weighted_targets(logits, labels) if reweighting else labels)
-    kept = kept_curvature(original, forget, curvature) if curvature else None
-    return task.fitted(original, data, label="boundary_shrink", epochs=epochs, lr=lr, batchnorm=batchnorm, penalty=kept)
+    if target == "nearest":
+        logits = crossed_logits(original, forget, epsilon, precision, *walk)
+        labels = nearest_incorrect(logits, forget.labels)
+        data = task.relabelled(weighted_targets(logits, labels) if reweighting else labels)
+    else:
+        logits = predict(original, forget.images, precision) * (target == "soft")
+        data = task.relabelled(companions.masked(logits, task.split.forget_class))
+    beside = None
+    if stand_ins == "crossed":
+        beside = companions.answered(task, crossed_images(original, forget, epsilon, precision, *walk), keep, True)
+    elif remaining:
+        beside = companions.answered(task, companions.remaining_images(task, remaining), keep, reset > 0)
+    how: dict[str, Any] = {"label": "boundary_shrink", "batchnorm": batchnorm, "companions": beside}
+    if curvature:
+        how["penalty"] = kept_curvature(original, forget, curvature)
+    if disperse:
+        how["on_features"] = lambda features: disperse * alikeness(features)
+    start = reset_last(original, task.initial, reset, task.split.forget_class) if reset else original
+    return task.fitted(start, data, epochs=epochs, lr=lr, **how)
+
+
+def alikeness(features: Tensor) -> Tensor:
+    """The mean cosine of two different rows of `features`, (B, F): 1 where all point one way, a scalar."""
+    directions = F.normalize(features, dim=1)
+    count = len(features)
+    return (directions.sum(0).square().sum() - count) / max(1, count * (count - 1))
 
 
 def nearest_labels(
@@ -70,6 +114,17 @@ def crossed_logits(
         crossed = cross_samples(model, pixels(images), own, epsilon, precision, steps, step_size)
         with torch.no_grad(), autocast(images.device, precision):
             found.append(model(crossed).float())
+    return torch.cat(found)
+
+
+def crossed_images(
+    model: Classifier, data: LabelledImages, epsilon: float, precision: Precision, steps: int, step_size: float
+) -> Tensor:
+    """The cross sample of each image, rounded to uint8, (N, C, H, W)."""
+    found = []
+    for images, own in zip(data.images.split(500), data.labels.split(500), strict=True):
+        crossed = cross_samples(model, pixels(images), own, epsilon, precision, steps, step_size)
+        found.append((crossed * 255).round().to(torch.uint8))
     return torch.cat(found)
 
 

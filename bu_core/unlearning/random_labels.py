@@ -2,15 +2,22 @@
 
 import torch
 
-from ..checks import BatchNorm, Epochs, LearningRate
+from ..checks import AnyBatchNorm, Epochs, Keep, LearningRate, Remaining
 from ..models import Classifier
+from .companions import check, companions
 from .register import method
 from .task import UnlearningTask
 
 
-@method(title="Random Labels", colour="#E69F00")
+@method(title="Random Labels", colour="#E69F00", check=check)
 def random_labels(
-    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 1e-5, batchnorm: BatchNorm = "train"
+    task: UnlearningTask,
+    *,
+    epochs: Epochs = 10,
+    lr: LearningRate = 1e-5,
+    batchnorm: AnyBatchNorm = "train",
+    remaining: Remaining = 0,
+    keep: Keep = 1.0,
 ) -> Classifier:
     """The original, fine-tuned on D_f with a wrong label for each image, drawn once and evenly from the K - 1 others.
 
@@ -21,4 +28,5 @@ def random_labels(
     steps = torch.randint(1, len(split.classes), (len(split.forget_train),), generator=generator)
     labels = (split.forget_class + steps) % len(split.classes)
     data = task.relabelled(labels.to(split.forget_train.labels.device))
-    return task.fitted(task.original, data, label="random_labels", epochs=epochs, lr=lr, batchnorm=batchnorm)
+    how = {"label": "random_labels", "batchnorm": batchnorm, "companions": companions(task, remaining, keep)}
+    return task.fitted(task.original, data, epochs=epochs, lr=lr, **how)

@@ -1,6 +1,6 @@
 """What a method says of itself: how it is called and drawn, and which data it goes through."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ from ..models import Classifier
 from .task import UnlearningTask
 
 GoesThrough = Literal["forget", "remain"]
+Check = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -15,24 +16,30 @@ class Method:
     """An unlearning method: call it with a task and its settings.
 
     `title`: its name in tables and figures. `colour`: as `#rrggbb`; Wong's palette (Nature Methods 2011), which
-    colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r.
+    colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r. `check`: called
+    with what messages call the settings, and with all of them; raises SettingError for those that do not go together.
     """
 
     unlearn: Callable[..., Classifier]
     title: str
     colour: str
     goes_through: GoesThrough
+    check: Check
 
     def __call__(self, task: UnlearningTask, **settings: Any) -> Classifier:
         return self.unlearn(task, **settings)
 
 
 def method(
-    *, title: str = "", colour: str = "#999999", goes_through: GoesThrough = "forget"
+    *,
+    title: str = "",
+    colour: str = "#999999",
+    goes_through: GoesThrough = "forget",
+    check: Check = lambda name, settings: None,
 ) -> Callable[[Callable[..., Classifier]], Method]:
     """Make a function `(task, *, ...) -> model` a method; without a title it is called by the function's name."""
 
     def made(unlearn: Callable[..., Classifier]) -> Method:
-        return Method(unlearn, title or unlearn.__name__.replace("_", " ").title(), colour, goes_through)
+        return Method(unlearn, title or unlearn.__name__.replace("_", " ").title(), colour, goes_through, check)
 
     return made

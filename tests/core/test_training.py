@@ -16,11 +16,14 @@ from bu_core.data import Dataset, LabelledImages, pixels
 from bu_core.models import Classifier, build
 from bu_core.results import Artefact
 from bu_core.training import (
+    Companions,
     Recipe,
     Step,
+    _normalised_by,
     at_once,
     check_batches,
     diverged,
+    estimate_statistics,
     fit,
     predict,
     resolve_device,
@@ -34,7 +37,8 @@ def model_for(data: Dataset, seed: int = 0) -> Classifier:
 
 
 def fitted(data: Dataset, start: Classifier | None = None, **changes) -> Classifier:
-    options = {name: changes.pop(name) for name in ("batchnorm", "objective", "checkpoint") if name in changes}
+    known = ("batchnorm", "companions", "objective", "checkpoint")
+    options = {name: changes.pop(name) for name in known if name in changes}
     model = copy.deepcopy(start) if start else model_for(data)
     fit(model, data.train, dataclasses.replace(TOY_RECIPE, **changes), label="test", **options)
     return model
@@ -208,6 +212,109 @@ def test_a_batch_of_one_is_fine_where_it_has_pixels(toy: Dataset):
     fitted(toy, epochs=1, batch_size=len(toy.train) - 1)
 
 
+# --- companions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def companions(toy: Dataset, trained: Classifier) -> Companions:
+    """20 images, of which 8 go beside a batch; half the test images of the toy data, with the model's answers."""
+    images = toy.test.images[::2]
+    return Companions(images, predict(trained, images, "fp32").softmax(1), 1.0, 8)
+
+
+def test_companions_come_in_batches_of_one_size_and_each_before_any_comes_again(companions: Companions):
+    batches = torch.stack(list(companions.batches(0, 10)))
+    assert batches.shape == (10, 8)
+    assert all(sorted(batches.flatten()[at : at + 20].tolist()) == list(range(20)) for at in (0, 20, 40, 60))
+    assert torch.equal(torch.stack(list(companions.batches(0, 5))), batches[:5])
+    assert not torch.equal(torch.stack(list(companions.batches(1, 10))), batches)
+    few = dataclasses.replace(companions, batch_size=64)
+    assert [len(batch) for batch in few.batches(0, 3)] == [20] * 3
+
+
+def test_statistics_of_companions_normalise_every_row_and_let_gradients_through():
+    """Against the textbook, in float64: y = (x - mean) / sqrt(variance + eps), with moments of the first rows."""
+    layer = nn.BatchNorm2d(3).double().train()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, 2.0, -1.0]))
+        layer.bias.copy_(torch.tensor([0.0, 0.5, 1.0]))
+    inputs = torch.randn(7, 3, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3 + 1
+    before = copy.deepcopy(layer)
+    given, expected_given = (inputs.clone().requires_grad_() for _ in range(2))
+    images = torch.empty(4, 3, 4, 4, dtype=torch.uint8)
+    with _normalised_by(nn.Sequential(layer), Companions(images, torch.empty(0), 0.0, 8)):
+        found = layer(given)
+    mean = expected_given[:4].mean((0, 2, 3), keepdim=True)
+    deviation = ((expected_given[:4] - mean).square().mean((0, 2, 3), keepdim=True) + layer.eps).sqrt()
+    scale, shift = (each.view(1, 3, 1, 1) for each in (layer.weight, layer.bias))
+    expected = (expected_given - mean) / deviation * scale + shift
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for result in (found, expected):
+        (result[4:].square() * torch.arange(1, 17).view(4, 4)).sum().backward()
+    assert given.grad is not None
+    torch.testing.assert_close(given.grad, expected_given.grad, rtol=1e-4, atol=1e-4)
+    assert given.grad[:4].abs().max() > 0, "companions are moved by what they do to the others"
+    assert all(torch.equal(now, then) for now, then in zip(layer.buffers(), before.buffers(), strict=True))
+    plain = copy.deepcopy(layer)
+    torch.testing.assert_close(layer(inputs[:4]), found[:4].detach(), rtol=1e-5, atol=1e-5)
+    assert torch.equal(plain.eval()(inputs), nn.functional.batch_norm(
+        inputs, plain.running_mean, plain.running_var, plain.weight, plain.bias, eps=plain.eps
+    ))  # fmt: skip
+
+
+def test_running_statistics_wait_for_the_end_and_are_then_those_of_all_companions(
+    toy: Dataset, trained: Classifier, companions: Companions
+):
+    seen: list[dict[str, Tensor]] = []
+    model = copy.deepcopy(trained)
+
+    def objective(logits: Tensor, labels: Tensor) -> Tensor:
+        assert len(logits) == len(labels) == 16
+        seen.append(buffers(model))
+        return F.cross_entropy(logits, labels)
+
+    options = {"batchnorm": "remaining", "companions": companions, "objective": objective}
+    fit(model, toy.train, TOY_RECIPE, label="test", **options)
+    before = buffers(trained)
+    assert all(torch.equal(then[name], before[name]) for then in seen for name in before)
+    again = copy.deepcopy(model)
+    estimate_statistics(again, companions.images, "fp32")
+    assert same_state(again, model)
+    assert not same_state(fitted(toy, trained, batchnorm="frozen"), model)
+
+
+@pytest.mark.parametrize("batchnorm", ["train", "frozen", "remaining"])
+def test_companions_are_held_to_their_targets(toy: Dataset, trained: Classifier, companions: Companions, batchnorm):
+    """The data teach each image the next class; how much of the companions' answers is left follows the weight."""
+    data = Dataset(**vars(toy) | {"train": LabelledImages(toy.train.images, (toy.train.labels + 1) % 4)})
+    kept = []
+    for weight in (0.0, 1.0, 5.0):
+        beside = dataclasses.replace(companions, weight=weight)
+        model = fitted(data, trained, lr=0.003, batchnorm=batchnorm, companions=beside)
+        kept.append(-F.cross_entropy(predict(model, companions.images, "fp32"), companions.targets).item())
+    assert kept == sorted(kept)
+
+
+def test_without_weight_and_with_statistics_frozen_companions_change_nothing(
+    toy: Dataset, trained: Classifier, companions: Companions
+):
+    beside = dataclasses.replace(companions, weight=0.0)
+    one, other = (fitted(toy, trained, epochs=1, batchnorm="frozen", companions=each) for each in (beside, None))
+    for name, tensor in other.state_dict().items():
+        torch.testing.assert_close(one.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_a_fit_with_companions_goes_on_where_it_was(
+    toy: Dataset, trained: Classifier, companions: Companions, tmp_path: Path
+):
+    options = {"batchnorm": "remaining", "companions": companions}
+    whole = fitted(toy, trained, **options)
+    with pytest.raises(Interrupted):
+        fitted(toy, trained, checkpoint=FileCheckpoint(tmp_path / "partial", saves=2), **options)
+    assert same_state(fitted(toy, trained, checkpoint=FileCheckpoint(tmp_path / "partial"), **options), whole)
+    assert not same_state(fitted(toy, trained, seed=1, **options), whole)
+
+
 # --- divergence ---------------------------------------------------------------------------------------------------
 
 
@@ -319,15 +426,21 @@ def test_a_step_asks_for_its_context_with_labels_on_the_cpu_and_does_without(toy
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a step is captured on a GPU alone")
-@pytest.mark.parametrize("batchnorm", ["train", "frozen"])
+@pytest.mark.parametrize("batchnorm", ["train", "frozen", "remaining"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("batch_size", [16, 12])  # 12: the last batch of an epoch is smaller, and runs as a plain step
-def test_a_captured_fit_is_the_plain_fit(toy: Dataset, monkeypatch, batch_size: int, precision: str, batchnorm: str):
+def test_a_captured_fit_is_the_plain_fit(
+    toy: Dataset, companions: Companions, monkeypatch, batch_size: int, precision: str, batchnorm: str
+):
     device = torch.device("cuda")
     recipe = dataclasses.replace(TOY_RECIPE, batch_size=batch_size, precision=precision)
     captured, plain = (model_for(toy).to(device) for _ in range(2))
-    fit(captured, toy.train.to(device), recipe, label="captured", batchnorm=batchnorm)
+    options: dict = {"batchnorm": batchnorm}
+    if batchnorm == "remaining":
+        there = {"images": companions.images.to(device), "targets": companions.targets.to(device)}
+        options |= {"companions": dataclasses.replace(companions, **there), "on_features": lambda f: f.square().mean()}
+    fit(captured, toy.train.to(device), recipe, label="captured", **options)
     monkeypatch.setattr(Step, "__call__", Step.plain)
-    fit(plain, toy.train.to(device), recipe, label="plain", batchnorm=batchnorm)
+    fit(plain, toy.train.to(device), recipe, label="plain", **options)
     for name, tensor in plain.state_dict().items():
         torch.testing.assert_close(captured.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
