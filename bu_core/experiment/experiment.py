@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from .. import training
+from ..audits.evidence import Evidence
 from ..checks import SettingError
 from ..config import Config, class_index
 from ..data import SPLITS, ForgetSplit, LabelledImages, load, split
@@ -31,6 +32,8 @@ from .environment import Environment
 from .fitting import Fitting
 from .measurement import measurement
 from .record import Record
+
+AUDITOR = 0  # the seed of an auditor's draws, whatever the seed of the models
 
 
 class Experiment(Fitting):
@@ -46,6 +49,7 @@ class Experiment(Fitting):
     def __init__(self, config: Config, say: Callable[[str], None] = lambda line: None, extend: Record | None = None):
         super().__init__()
         self._answered: dict[tuple[str, bool], ModelOutputs] = {}
+        self._evidence: dict[str, Evidence] = {}
         self.say, self.folder = say, Path(config.results_dir)
         self.record = None if extend else Record.find(config)
         self.device = torch.device("cpu") if self.record else training.resolve_device(config.device)
@@ -130,6 +134,12 @@ class Experiment(Fitting):
         found = self.answered(name)
         return {part: getattr(found, part) for part in SPLITS}
 
+    def evidence(self, name: str) -> Evidence:
+        """What an auditor has of a model; the same images for every model and seed, and kept in memory."""
+        if name not in self._evidence:
+            self._evidence[name] = Evidence(self.model(name), self.split, self.precision, AUDITOR)
+        return self._evidence[name]
+
     def answers(self, model: Classifier) -> dict[str, Outputs]:
         """What any model says of each of the four sets, on the CPU; nothing is kept."""
         sets = {part: getattr(self.split, part) for part in SPLITS}
@@ -145,6 +155,7 @@ class Experiment(Fitting):
         changed.config = replace(self.config, unlearning=unlearning)
         changed._models = {name: model for name, model in self._models.items() if name != method}
         changed._answered = {known: found for known, found in self._answered.items() if known[0] != method}
+        changed._evidence = {name: found for name, found in self._evidence.items() if name != method}
         return changed
 
     def fresh(self) -> "Experiment":
@@ -165,7 +176,7 @@ class Experiment(Fitting):
         )
         changed.precision = precision = change.get("precision", self.precision)
         changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr, precision=precision, seed=config.seed)
-        changed._models, changed._recordings, changed._answered = {}, {}, {}
+        changed._models, changed._recordings, changed._answered, changed._evidence = {}, {}, {}, {}
         changed.__dict__.pop("split", None)  # made for the class of this one
         for place in ("environment", "here"):
             changed.__dict__[place] = getattr(self, place) | {"precision": precision}

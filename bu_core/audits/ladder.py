@@ -1,0 +1,168 @@
+"""The ladder: every audit of one model, from what its outputs say to what a hundred labelled images bring back.
+
+Each rung gives the auditor more. Rungs 2 to 5 are climbed after re-estimation, which any auditor who holds the model
+can make; `before` keeps what they find without it. What a rung finds means something only beside Retrains: a model
+that never saw the class ranks its images above others too, and learns it from a few. So a verdict compares a value
+with the range of the Retrains, on both sides.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..data import SPLITS
+from ..measures import accuracy
+from ..training import Recipe
+from . import few_shot, neighbours, probe, relearning, summaries, threshold
+from .evidence import Evidence
+
+Verdict = Literal["like retrain", "still known", "no retrain given"]
+Side = Literal["below", "inside", "above"]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The rungs that look at outputs and features and train nothing, of one model."""
+
+    accuracy: dict[str, float]  # on the four sets in percent; D_r by the images that the evidence holds
+    threshold: threshold.Ranking
+    neighbours: neighbours.Leak
+    few_shot: list[few_shot.FewShot]
+    probe: probe.Probe
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What every rung finds of one model. `before` and `after`: without and with re-estimation."""
+
+    before: Frozen
+    after: Frozen
+    relearn_remaining: relearning.RelearnedRemaining
+    relearn_few: relearning.RelearnedFew
+    summaries: summaries.Summaries
+
+
+def climb(suspect: Evidence, original: Evidence, retrains: Sequence[Evidence], recipe: Recipe) -> Climb:
+    """Climb every rung with one model; `recipe` is that of the original's training, which relearning goes on with.
+
+    A Retrain among `retrains` that is the suspect itself is left out of what it is compared with.
+    """
+    others = [retrain for retrain in retrains if retrain is not suspect]
+    return Climb(
+        _frozen(suspect, others),
+        _frozen(suspect.reestimated, [retrain.reestimated for retrain in others]),
+        relearning.relearn_remaining(suspect, recipe),
+        relearning.relearn_few(suspect, original, recipe),
+        summaries.summaries(suspect, original, others[0] if others else None),
+    )
+
+
+def _frozen(suspect: Evidence, retrains: Sequence[Evidence]) -> Frozen:
+    return Frozen(
+        {part: accuracy(suspect.outputs(part)) for part in SPLITS},
+        threshold.ranked(suspect),
+        neighbours.leaked(suspect, retrains),
+        few_shot.recalled(suspect),
+        probe.probed(suspect),
+    )
+
+
+def constants() -> dict[str, object]:
+    """What these modules decide beside their arguments, by name."""
+    return {
+        "taken": threshold.TAKEN,
+        "shots": few_shot.SHOTS,
+        "draws": few_shot.DRAWS,
+        "penalty": few_shot.PENALTY,
+        "probe": probe.IMAGES,
+        "steps": relearning.STEPS,
+        "still": relearning.STILL,
+        "looks": relearning.LOOKS,
+        "few": [relearning.FEW, relearning.OTHERS, relearning.SAMPLE],
+        "over_unlearning": [summaries.EPSILON, summaries.STEP_SIZE, summaries.STEPS, summaries.CROSSED],
+    }
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One rung: its `title`, what the `auditor` has, the `unit` of its `value`, and how much Retrains may differ.
+
+    `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
+    differ by for their seeds alone, where few are given.
+    """
+
+    title: str
+    auditor: str
+    unit: str
+    slack: float
+    value: Callable[[Climb], float | None]
+
+
+def _shots(climbed: Climb) -> float:
+    return next(found.ridge for found in climbed.after.few_shot if found.shots == 5)
+
+
+RUNGS: dict[str, Rung] = {
+    "output": Rung(
+        "Outputs", "the answers", "% of D_f recognised", 1.0, lambda made: made.before.accuracy["forget_train"]
+    ),
+    "reestimation": Rung(
+        "Re-estimation",
+        "unlabelled remaining images",
+        "% of D_f recognised",
+        1.0,
+        lambda made: made.after.accuracy["forget_train"],
+    ),
+    "threshold": Rung("Threshold", "the logits", "AUC, %", 3.0, lambda made: 100 * made.after.threshold.auc),
+    "neighbours": Rung(
+        "Neighbour classes", "the posteriors", "bits from Retrain", 0.02, lambda made: made.after.neighbours.on_average
+    ),
+    "few_shot": Rung("Few shots", "5 labelled images of the class", "% of D_ft recalled", 6.0, _shots),
+    "probe": Rung(
+        "Linear probe",
+        "500 labelled images of the class",
+        "% of D_ft recalled",
+        5.0,
+        lambda made: made.after.probe.recall,
+    ),
+    "relearn_remaining": Rung(
+        "Relearning without the class",
+        "labelled remaining images",
+        "% of D_f recognised",
+        1.0,
+        lambda made: made.relearn_remaining.best,
+    ),
+    "relearn_few": Rung(
+        "Relearning on few",
+        "100 labelled images of the class",
+        "steps to half of the original's D_ft",
+        8.0,
+        lambda made: float(made.relearn_few.steps),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A rung's `value` of a model, and the `low` and `high` end of the Retrains' range with the rung's slack.
+
+    `verdict`: "still known" says that the rung tells the model from Retrains, on whichever `side` of their range it
+    lies. On a side where the class is better hidden than Retrain hides it, the model shows that it was made to forget.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    side: Side | None
+    verdict: Verdict
+
+
+def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb]) -> Reading:
+    """The verdict of a rung on a model, beside the climbs of Retrains; without any there is none."""
+    value = rung.value(suspect)
+    known = [found for retrain in retrains if (found := rung.value(retrain)) is not None]
+    if value is None or not known:
+        return Reading(value, None, None, None, "no retrain given")
+    low, high = min(known) - rung.slack, max(known) + rung.slack
+    side: Side = "below" if value < low else "above" if value > high else "inside"
+    return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known")

@@ -1,0 +1,19 @@
+"""The ladder of audits, measured of a model of an experiment and kept; see `bu_core.audits.ladder`."""
+
+from ..audits import ladder as audits
+from ..audits.ladder import Climb
+from .experiment import Experiment
+from .measurement import measurement
+
+
+def _beside(experiment: Experiment) -> tuple[str, ...]:
+    """The models that every climb looks at beside its own."""
+    return ("original", *(name for name in ("retrain",) if name in experiment.config.methods))
+
+
+@measurement(of=_beside, constants=audits.constants)
+def ladder(experiment: Experiment, model: str) -> Climb:
+    """What every rung finds of one model; compared with the experiment's own Retrain, where it has one."""
+    retrains = [experiment.evidence(name) for name in _beside(experiment) if name == "retrain"]
+    original = experiment.evidence("original")
+    return audits.climb(experiment.evidence(model), original, retrains, experiment.recipe)
