@@ -40,7 +40,7 @@ class Evidence:
         return self._look(part)[0]
 
     def features(self, part: str) -> Tensor:
-        """What the last layer reads of the `sampled` images, in evaluation mode: float32, (N, F)."""
+        """What the last layer reads of the `sampled` images: float32, (N, F); no number counts as 0."""
         return self._look(part)[1]
 
     @torch.no_grad()
@@ -54,7 +54,8 @@ class Evidence:
                     features.append(self.model.features(pixels(batch)))
                     logits.append(self.model.classifier(features[-1]))
             outputs = Outputs(torch.cat(logits).float().cpu(), data.labels.cpu())
-            self._seen[part] = outputs, torch.cat(features).float().cpu()
+            finite = torch.cat(features).float().nan_to_num(0.0, 0.0, 0.0).cpu()
+            self._seen[part] = outputs, finite
         return self._seen[part]
 
     @cached_property

@@ -6,7 +6,8 @@ Two heads are put on the frozen features, each from k images of D_f:
   layer becomes the mean of the k normalised features. Theirs is a mixture with the old row, `alpha` prototype and
   `1 - alpha` old, with another alpha for different models. Here alpha is 1 for all, so that nothing of the old row
   stays and a row that was set to zero hides nothing. The prototype is taken relative to the mean normalised feature of
-  the sampled images of D_r, and scaled to the mean norm of the other rows; theirs has norm 1. All other rows stay.
+  the sampled images of D_r, without which it recalls far less, and scaled to the mean norm of the other rows; theirs
+  has norm 1. All other rows stay.
 - **Ridge**: a new head for all classes in closed form, on the k images and the sampled images of D_r.
 
 What is measured is the recall of D_ft by a threshold that takes at most 2 % of D_rt (`threshold.recall_at_loss`),
@@ -28,7 +29,7 @@ from .threshold import margins, recall_at_loss
 SHOTS = (1, 5, 20)
 TESTED = ("forget_test", "remain_test")  # the sets that a head is asked about
 DRAWS = 20  # of the shots; the median recall is given
-PENALTY = 0.1  # of the ridge, for standardised features and a mean squared error
+PENALTY = 1.0  # of the ridge, for standardised features and a mean squared error
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ def recalled(evidence: Evidence) -> list[FewShot]:
 def _recall(evidence: Evidence, head: "Prototype | Ridge", shots: Tensor) -> float:
     forget, remain = (margins(logits, evidence.forget_class) for logits in head(shots))
     return recall_at_loss(forget, remain, evidence.seed).recall
+
+
+def scale(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each feature, (F,), of (N, F); no deviation is less than a hundredth of the mean one.
+
+    A neuron that only the forgotten class wakes has no deviation on D_r, and shall not outweigh all others by far.
+    """
+    deviation = features.std(0)
+    return features.mean(0), deviation.clamp(min=max(deviation.mean().item() / 100, 1e-6))
 
 
 class Prototype:
@@ -88,7 +98,7 @@ class Ridge:
         labels, classes = evidence.outputs("remain_train").labels, len(evidence.split.classes)
         remain = evidence.features("remain_train").double()
         self._class, self._classes = evidence.forget_class, classes
-        self._mean, self._deviation = remain.mean(0), remain.std(0).clamp(min=1e-6)
+        self._mean, self._deviation = scale(remain)
         inputs, targets = self._inputs(remain), F.one_hot(labels, classes).double()
         weighted = inputs * (1 / (classes * targets.sum(0)))[labels, None]
         penalty = torch.full((inputs.shape[1],), PENALTY, dtype=torch.float64)

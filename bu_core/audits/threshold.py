@@ -8,7 +8,7 @@ which images change hands.
 A model that never learned the class ranks above chance as well: its largest other logit is smaller for an image that
 it does not know. So a value says something only beside those of Retrains, and on both sides: above them the class is
 still there, below them its images are pushed away further than not knowing them would. A model whose output row was
-set to zero ranks by the largest other logit alone, which is near what Retrain does: `few_shot` is there to catch it.
+set to zero ranks by the largest other logit alone, and may come near Retrain: `few_shot` is there to catch it.
 """
 
 from dataclasses import dataclass

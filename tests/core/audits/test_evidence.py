@@ -61,3 +61,12 @@ def test_without_batchnorm_there_is_nothing_to_reestimate(task: UnlearningTask):
     seen = Evidence(build("allcnn_groupnorm", 3, 4, 0.1, seed=0), task.split, "fp32", seed=0)
     assert seen.reestimated is seen
     assert len(seen.outputs("forget_test").labels) == len(seen.features("forget_test")) == 10
+
+
+def test_features_that_are_no_numbers_count_as_zero(task: UnlearningTask):
+    broken = build("allcnn", 3, 4, 0.1, seed=0)
+    with torch.no_grad():
+        broken.body[0][0].weight.fill_(torch.nan)
+    seen = Evidence(broken, task.split, "fp32", seed=0)
+    assert (seen.features("forget_test") == 0).all()
+    assert seen.outputs("forget_test").logits.isnan().all()

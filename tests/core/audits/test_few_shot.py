@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bu_core.audits.evidence import Evidence
-from bu_core.audits.few_shot import SHOTS, Prototype, Ridge, recalled
+from bu_core.audits.few_shot import PENALTY, SHOTS, Prototype, Ridge, recalled
 from bu_core.unlearning import UnlearningTask
 from tests.core.audits.planted import FORGET, evidence
 from tests.helpers import same_state
@@ -17,6 +17,25 @@ def test_a_planted_detector_is_found_by_either_head():
     assert [result.shots for result in found] == list(SHOTS)
     assert found[-1].prototype > 95
     assert found[-1].ridge > 95
+
+
+def test_a_neuron_that_only_the_class_wakes_is_found():
+    """It is dead for every other image, so that it has no deviation to be standardised by."""
+    seen = evidence(signal=0.0)
+    for part, (outputs, features) in seen._seen.items():
+        features[:, -1] = 1.0 if part.startswith("forget") else 0.0
+        seen._seen[part] = outputs, features
+    found = recalled(seen)
+    assert found[-1].prototype > 60
+    assert found[0].ridge > 90
+
+
+def test_two_seeds_that_never_learned_the_class_do_not_differ_and_knowledge_does():
+    null = [recalled(evidence(signal=0.0, seed=seed))[-1] for seed in range(4)]
+    knows = recalled(evidence(signal=3.0, seed=4))[-1]
+    for head in ("prototype", "ridge"):
+        values = [getattr(result, head) for result in null]
+        assert max(values) - min(values) < (getattr(knows, head) - max(values)) / 2
 
 
 def test_features_that_know_nothing_recall_what_they_take():
@@ -41,7 +60,7 @@ def test_the_ridge_head_is_what_scikit_learn_fits():
     inputs = (torch.cat([remain, shots]) - remain.mean(0)) / remain.std(0)
     targets = torch.nn.functional.one_hot(torch.cat([labels, torch.full((20,), FORGET)]), 4)
     weights = torch.cat([torch.full((len(remain),), 1 / 1600), torch.full((20,), 1 / 80)])
-    fitted = Reference(alpha=0.1).fit(inputs.numpy(), targets.numpy(), weights.numpy())
+    fitted = Reference(alpha=PENALTY).fit(inputs.numpy(), targets.numpy(), weights.numpy())
     asked = (seen.features("remain_test").double() - remain.mean(0)) / remain.std(0)
     torch.testing.assert_close(Ridge(seen)(shots)[1], torch.from_numpy(fitted.predict(asked.numpy())))
 
