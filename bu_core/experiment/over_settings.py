@@ -28,9 +28,9 @@ RATE_FACTORS: dict[str, tuple[float, ...]] = {
     "random_labels": (0.1, 1, 3, 10, 30),
 }
 
-ALPHAS = (0.0, 1e-9, 1e-8, 1e-7, 3e-7, 1e-6, 3e-6, 1e-5, 1e-4)  # of Fisher's noise; 0 adds none
+ALPHAS = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 3e-6, 1e-5, 1e-4)  # of Fisher's noise; 0 adds none
 OUTPUT_ROWS: tuple[Literal["kept", "erased"], ...] = ("kept", "erased")
-REMAIN_AT_MOST = 10_000  # images of D_r on which a point of the sweep over alpha is looked at
+IMAGES_AT_MOST = 2_000  # of each set, on which a point of the sweep over alpha is looked at
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,16 @@ class FisherPoint:
 class FisherSweep:
     """Fisher Forgetting over ALPHAS and OUTPUT_ROWS, all with one Fisher information and one draw of the noise.
 
-    `remain_train`: on how many images of D_r each point was looked at.
+    `images`: on how many of each set each point was looked at.
     """
 
     points: list[FisherPoint]
-    remain_train: int
+    images: dict[str, int]
 
 
 @measurement(
     of=("original",),
-    constants=lambda: attacks.constants() | {"alphas": ALPHAS, "rows": OUTPUT_ROWS, "remain_at_most": REMAIN_AT_MOST},
+    constants=lambda: attacks.constants() | {"alphas": ALPHAS, "rows": OUTPUT_ROWS, "images_at_most": IMAGES_AT_MOST},
 )
 def fisher_sweep(experiment: Experiment, samples: int, labels: Literal["model", "data"]) -> FisherSweep:
     """Fisher Forgetting with these settings over the strength of its noise."""
@@ -116,14 +116,13 @@ def fisher_sweep(experiment: Experiment, samples: int, labels: Literal["model", 
             answers = said(alpha, output_row) if (alpha, output_row) != (0.0, "erased") else masked
             like = {part: measures.agreement(answers[part], masked[part]) for part in SPLITS}
             points.append(FisherPoint(alpha, output_row, point(answers, seed), like))
-    return FisherSweep(points, len(sets["remain_train"]))
+    return FisherSweep(points, {part: len(data) for part, data in sets.items()})
 
 
 def _sets(experiment: Experiment) -> dict[str, LabelledImages]:
-    """The four sets, of D_r a sample."""
-    some = experiment.order("remain_train")[:REMAIN_AT_MOST].to(experiment.device)
-    whole = {part: getattr(experiment.split, part) for part in SPLITS}
-    return whole | {"remain_train": whole["remain_train"][some]}
+    """A sample of each of the four sets, on the device."""
+    chosen = {part: experiment.order(part)[:IMAGES_AT_MOST].to(experiment.device) for part in SPLITS}
+    return {part: getattr(experiment.split, part)[some] for part, some in chosen.items()}
 
 
 def _answered(model: Classifier, data: LabelledImages, experiment: Experiment) -> Outputs:
