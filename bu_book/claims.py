@@ -20,6 +20,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from weakref import WeakKeyDictionary
 
 import pandas as pd
@@ -130,7 +131,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Weighed:
     """An effect with the interval of its mean, None for a single replicate, and what follows: a verdict."""
 
     effect: Effect
@@ -144,7 +145,7 @@ class Judgement:
 
     claim: Claim
     verdict: str
-    tests: list[Tested]
+    tests: list[Weighed]
     checks: list[Check]
     reason: str = ""
 
@@ -184,19 +185,20 @@ def claim(
 # --- the rule -----------------------------------------------------------------------------------------------------
 
 
-def tested(effect: Effect, choices: int = 1) -> Tested:
+def weigh(effect: Effect, choices: int = 1) -> Weighed:
     """The verdict on one effect, of a claim that is judged under so many choices."""
     values = list(effect.values.values())
     if effect.void:
-        return Tested(effect, None, NOT_MEASURED)
+        return Weighed(effect, None, NOT_MEASURED)
     if len(values) < 2 or effect.region is None:
-        return Tested(effect, None, INCONCLUSIVE)
+        return Weighed(effect, None, INCONCLUSIVE)
     half = quantile(len(values), choices) * statistics.stdev(values) / math.sqrt(len(values))
     interval = (effect.mean - half, effect.mean + half)
     inside = effect.region.holds(*interval)
-    return Tested(effect, interval, INCONCLUSIVE if inside is None else CONFIRMED if inside else CONTRADICTED)
+    return Weighed(effect, interval, INCONCLUSIVE if inside is None else CONFIRMED if inside else CONTRADICTED)
 
 
+@cache
 def quantile(count: int, choices: int = 1) -> float:
     """Student's t for the widened interval of a mean of so many values, two at the least: half it, in standard errors.
 
@@ -222,7 +224,7 @@ def verdict(asked: Claim, evidence: Evidence) -> Judgement:
 
     Of several choices, those that were measured in one replicate alone are left out where others have several.
     """
-    tests = [tested(effect, len(evidence.primary)) for effect in evidence.primary]
+    tests = [weigh(effect, len(evidence.primary)) for effect in evidence.primary]
     checks = as_far_as_measured(evidence.checks)
     counted = [test for test in tests if not test.effect.void]
     if not counted:
@@ -348,7 +350,7 @@ def _mark(holds: bool | None) -> str:
     return "–" if holds is None else "✓" if holds else "✗"
 
 
-def _told(test: Tested) -> list[str]:
+def _told(test: Weighed) -> list[str]:
     """What is behind the verdict on one effect, as lines of HTML."""
     effect, unit = test.effect, test.effect.unit
     heading = f"{effect.choice}: {effect.what}" if effect.choice else effect.what
