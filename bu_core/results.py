@@ -68,7 +68,7 @@ def as_json(result: Any) -> Any:
 
 
 def unpack(kind: type[Result], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Result:
-    """The result of this class that was packed. Raises KeyError where a field is not there."""
+    """The result of this class that was packed. Raises KeyError where a field is not there that has no default."""
     return _typed(kind, facts, tensors, "")
 
 
@@ -110,6 +110,8 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
         hints, fields = get_type_hints(bare, include_extras=True), dict[str, Any]()
         for each in dataclasses.fields(bare):
             name, wanted = each.name, hints[each.name]
+            if name not in facts and each.default_factory is not dataclasses.MISSING:
+                continue  # an older file may lack it
             none = _optional(wanted) and facts.get(name, ...) is None  # it says so: not merely left out
             if none and f"{name}_low" not in facts:  # an Estimate may lack a value, and yet be there
                 fields[name] = None

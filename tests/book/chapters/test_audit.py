@@ -121,7 +121,27 @@ def test_survivors_forget_after_reestimation_and_cost_little():
     table = audit.survivors_table(curves())
     assert table is not None and table.data["epochs"].tolist() == ["4"], "of each kind the cheapest"
     words = templates("audit").whether_one_stays(curves())
-    assert words.startswith("**Yes:** 2 of the points on the curves stay at or below 10 % of $D_f$")
+    assert words.startswith("2 of the points on the curves stay at or below 10 % of $D_f$")
+    assert "not recorded" in words
+    assert table.data["on images that it was not chosen on"].tolist() == ["not recorded"]
+
+
+def test_a_setting_is_chosen_on_one_half_and_looked_at_on_the_other():
+    """The first point is lucky on the half of the choice, the second is not chosen, the third stays."""
+
+    def point(*halves: tuple[float, float]) -> CurvePoint:
+        both = [{"forget_train": forget, "remain_test": remain, "remain_train": 0.0, "forget_test": 0.0}
+                for forget, remain in halves]  # fmt: skip
+        return CurvePoint({}, {}, both)
+
+    points = [point((99, 90), (99, 91)), point((9, 90), (30, 90)), point((30, 90), (0, 90)), point((10, 86), (5, 86))]
+    made = Curves([Curve("boundary_shrink", "frozen", 1e-2, 0.1, points)], {}, Gaps())
+    found = audit.survivors(made, recognised=10, cost=5)
+    assert [(each.epoch, each.stays, each.accuracy["forget_train"]) for each in found] == [(1, False, 30), (3, True, 5)]
+    table = audit.survivors_table(made).data
+    assert table["on images that it was not chosen on"].tolist() == ["beyond the limits"]
+    words = templates("audit").whether_one_stays(made)
+    assert "1 of these 2" in words
 
 
 def test_where_no_setting_stays_the_page_says_so():
