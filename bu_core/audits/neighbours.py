@@ -2,11 +2,10 @@
 
 A model that never learned the class gives its images to the classes that they resemble, in shares that follow from the
 images. One that was made to forget often gives them in other shares, which says that the class was there. That is what
-MIA-NN (Ebrahimpour-Boroojeny et al., arXiv 2506.20893; later CMIA) looks at: a classifier of the outputs for each of
-the other classes, asked about D_ft, and compared with the same for Retrain. Two things are taken from it: that only
-the posteriors of the other classes count, and that Retrain's are the measure. Not taken are its support vector
-machines: a distance between posteriors needs no fit and sees all classes at once; and of a fit there is one, which
-asks whether D_ft can be told from D_rt at all.
+MIA-NN (Ebrahimpour-Boroojeny et al., arXiv 2506.20893; later called CMIA) looks at: support vector machines learn from
+outputs, and what they make of D_ft is compared with the same for Retrain. Two things are taken from it: that the
+posteriors of the other classes count, and that Retrain's are the measure. Not taken are its machines. A distance
+between posteriors needs no fit and sees all classes at once; one fit asks whether D_ft can be told from D_rt at all.
 
 A Retrain is compared with the other Retrains, so that two models which differ by their seed alone give the null.
 """

@@ -1,7 +1,5 @@
 """Evidence of a model that is made up: what it says and sees of a class is planted."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,7 +21,9 @@ class Planted(Evidence):
         self._seen = seen
 
 
-def evidence(signal: float, offset: float = 0.0, clusters: float = 3.0, lean: Any = None, seed: int = 0) -> Planted:
+def evidence(
+    signal: float, offset: float = 0.0, clusters: float = 3.0, lean: list[float] | None = None, seed: int = 0
+) -> Planted:
     """A model that knows all classes but one, of which it knows what `signal` says.
 
     Features are noise of deviation 1, a cluster for each remaining class, `clusters` away from the origin, and for the

@@ -7,6 +7,8 @@ import torch
 
 from bu_core.audits.evidence import Evidence
 from bu_core.audits.few_shot import PENALTY, SHOTS, Prototype, Ridge, recalled
+from bu_core.audits.neighbours import leaked
+from bu_core.audits.threshold import ranked
 from bu_core.unlearning import UnlearningTask
 from tests.core.audits.planted import FORGET, evidence
 from tests.helpers import same_state
@@ -83,3 +85,14 @@ def test_a_zeroed_row_hides_nothing(task: UnlearningTask):
     assert recalled(one) == recalled(other)
     assert recalled(one)[-1].prototype > 90
     assert recalled(one)[-1].ridge > 90
+
+
+def test_a_wrecked_last_layer_is_no_error(task: UnlearningTask):
+    wrecked = copy.deepcopy(task.original)
+    with torch.no_grad():
+        wrecked.classifier.weight.fill_(torch.nan)
+    seen = Evidence(wrecked, task.split, "fp32", seed=0)
+    assert recalled(seen)[-1].prototype == 0
+    assert recalled(seen)[-1].ridge > 90, "its features are the original's"
+    assert ranked(seen).recall == 0
+    assert leaked(seen, []).profile == pytest.approx([1 / 3] * 3)

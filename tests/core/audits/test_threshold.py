@@ -4,9 +4,10 @@ import copy
 
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from bu_core.audits.evidence import Evidence
-from bu_core.audits.threshold import TAKEN, halves, margins, ranked, recall_at_loss
+from bu_core.audits.threshold import TAKEN, auc_of, halves, margins, ranked, recall_at_loss
 from bu_core.unlearning import UnlearningTask
 from tests.core.audits.planted import evidence
 
@@ -58,3 +59,15 @@ def test_the_original_ranks_its_class_first_and_so_does_one_that_a_constant_hide
         found = ranked(Evidence(model, task.split, "fp32", seed=0))
         assert found.auc > 0.95
         assert found.recall > 80
+
+
+def test_the_area_is_that_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    forget, remain = (torch.randint(high, (n,), generator=generator).double() for high, n in ((9, 40), (7, 90)))
+    truth = [1] * 40 + [0] * 90
+    assert auc_of(forget, remain) == pytest.approx(roc_auc_score(truth, torch.cat([forget, remain])))
+
+
+def test_a_single_image_is_both_halves():
+    assert [half.tolist() for half in halves(1, seed=0)] == [[0], [0]]
+    assert recall_at_loss(torch.ones(1), torch.zeros(1), seed=0).recall == 100
