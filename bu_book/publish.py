@@ -17,7 +17,7 @@ from bu_core.experiment.record import NotRecorded
 from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
-from . import chapters
+from . import chapters, movable
 from .chapters import ledger
 from .migrate import seal
 
@@ -45,6 +45,8 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
         for chapter in chapters.load().values():
             with contextlib.suppress(NotRecorded):  # a chapter of methods that this run has not
                 chapter.measure(experiment)
+        with contextlib.suppress(NotRecorded):
+            movable.coming_back(experiment)
     if not _shows_people(experiment.dataset) and not repeats:
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:

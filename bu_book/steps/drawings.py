@@ -1,11 +1,8 @@
-"""Drawings of the toy's square: regions, points, arrows, frames, and an animation that works offline."""
+"""Drawings of the toy's square: regions, points, arrows, frames, and squares that a reader moves."""
 
-import base64
-import html
-import io
 import itertools
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,10 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 
+from bu_core.audits.reestimation import reestimated
 from bu_core.data import ForgetSplit, LabelledImages
 from bu_core.models import Classifier
+from bu_core.unlearning import UnlearningTask
 
-from ..style import SET_TITLES, as_figure, as_table, set_title, use_style
+from ..movable import movable
+from ..style import SET_TITLES, as_figure, as_svg, as_table, set_title, use_style
 from . import toy
 
 use_style()  # whoever draws the square draws it in the book's look
@@ -113,66 +113,87 @@ def by_step_size(found: Mapping[float, Mapping[str, float]]) -> Figure:
     return figure
 
 
-def frames(found: Sequence[Regions], data: LabelledImages, titles: Sequence[str]) -> Figure:
-    """Up to five of the frames side by side, the first and the last among them."""
-    chosen = np.unique(np.linspace(0, len(found) - 1, 5).round().astype(int))
-    figure, axes = plt.subplots(1, len(chosen), figsize=(8, 8 / len(chosen) + 0.3), layout="constrained")
-    for each, number in zip(axes, chosen, strict=True):
-        draw(each, found[number], data, titles[number])
-    return figure
+def frames(models: Sequence[Classifier], data: LabelledImages, titles: Sequence[str]) -> Figure:
+    """Up to five of the models side by side, the first and the last among them."""
+    chosen = np.unique(np.linspace(0, len(models) - 1, 5).round().astype(int))
+    return panels({titles[number]: (models[number], data) for number in chosen})
 
 
-_numbers = itertools.count()
+# --- figures that move --------------------------------------------------------------------------------------------
 
 
-def animation(found: Sequence[Regions], data: LabelledImages, titles: Sequence[str], label: str) -> HTML:
-    """The frames as one picture with a slider and a button, which works offline and by keyboard.
+@dataclass(frozen=True)
+class Slider:
+    """A slider of a figure that moves: its `label`, its `values` as text, and the number of the one it starts at."""
 
-    It moves when it is asked to, and never by itself. `label` tells those who cannot see it what it shows.
+    label: str
+    values: Sequence[str]
+    start: int = 0
+
+
+def moving(
+    models: Sequence[Classifier], data: LabelledImages, titles: Sequence[str], *, caption: str, still: Figure
+) -> HTML:
+    """The regions of models one after the other, with a slider and a button; `titles` tell of each."""
+    sliders = [Slider("Epoch", [str(number) for number in range(len(models))])]
+    return _square([toy.frame(model) for model in models], data, titles, sliders, caption, still)
+
+
+def _square(
+    frames: Sequence[str],
+    data: LabelledImages,
+    told: Sequence[str],
+    sliders: Sequence[Slider],
+    caption: str,
+    still: Figure,
+) -> HTML:
+    """A square that moves: a frame, and what is told of it, for each place of the sliders, the last the fastest."""
+    marks = np.rint(255 * toy.places(data)).astype(int)
+    content = {
+        "label": "The regions",
+        "colours": COLOURS,
+        "points": [[*mark, label] for mark, label in zip(marks.tolist(), data.labels.tolist(), strict=True)],
+        "sliders": [asdict(slider) for slider in sliders],
+        "frames": frames,
+        "told": told,
+    }
+    return movable("square", content, as_svg(still, caption), caption)
+
+
+EPSILONS = (0.05, 0.15, 0.3)
+RATES = (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03)
+EPOCHS = (0, 1, 2, 4, 7, 10)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def playground(task: UnlearningTask, *, caption: str) -> HTML:
+    """Boundary Shrink with sliders for the search, the learning rate, the epochs, and the share of the drift.
+
+    Each fit is in training mode. The share says how far the statistics that the network is read with have followed.
     """
-    pictures = []
-    for regions, title in zip(found, titles, strict=True):
-        figure, axes = plt.subplots(figsize=(4, 4.3), layout="constrained")
-        draw(axes, regions, data, title)
-        kept = io.BytesIO()
-        figure.savefig(kept, dpi=80)
-        plt.close(figure)
-        pictures.append(base64.b64encode(kept.getvalue()).decode())
-    name = f"square-{label.split(maxsplit=1)[0].lower()}-{next(_numbers)}"
-    sources = ",".join(f'"data:image/png;base64,{picture}"' for picture in pictures)
-    spoken = json.dumps(list(titles))
-    return HTML(
-        f"""<div id="{name}" style="max-width:100%;text-align:center">
-<img src="data:image/png;base64,{pictures[0]}" alt="{html.escape(f"{label}: {titles[0]}")}"
- style="max-width:100%;background:white">
-<div style="display:flex;justify-content:center;gap:1em;align-items:center">
-<button type="button">play</button>
-<input type="range" min="0" max="{len(pictures) - 1}" value="0" aria-label="epoch"
- aria-valuetext="{html.escape(titles[0])}"></div>
-<p>{html.escape(label)}. Press play, or move the slider.</p></div>
-<script>(() => {{
-  const frames = [{sources}], titles = {spoken}, label = {json.dumps(label)}, box = document.getElementById("{name}");
-  const image = box.querySelector("img"), slider = box.querySelector("input"), button = box.querySelector("button");
-  let timer = null;
-  const show = () => {{
-    image.src = frames[slider.value];
-    image.alt = label + ": " + titles[slider.value];
-    slider.setAttribute("aria-valuetext", titles[slider.value]);
-  }};
-  const stop = () => {{ clearInterval(timer); timer = null; button.textContent = "play"; }};
-  slider.addEventListener("input", () => {{ stop(); show(); }});
-  button.addEventListener("click", () => {{
-    if (timer) return stop();
-    if (slider.value == slider.max) slider.value = 0;
-    button.textContent = "stop";
-    timer = setInterval(() => {{
-      if (slider.value == slider.max) return stop();
-      slider.value = Number(slider.value) + 1; show();
-    }}, 500);
-    show();
-  }});
-}})();</script>"""
-    )
+    split, original = task.split, task.original
+    frames, told = [], []
+    for epsilon, lr in itertools.product(EPSILONS, RATES):
+        models = toy.epochs_of(task, "boundary_shrink", epsilon=epsilon, lr=lr, epochs=max(EPOCHS))
+        for model in (models[epoch] for epoch in EPOCHS):
+            again = toy.accuracy(reestimated(model, split.remain_train.images, "fp32"), split.forget_train)
+            for share in SHARES:
+                seen = toy.drifted(model, original, share)
+                forget, remain = (toy.accuracy(seen, part) for part in (split.forget_train, split.remain_train))
+                frames.append(toy.frame(seen))
+                told.append(
+                    f"Middle: {forget:.0f} % recognised, {again:.0f} % after re-estimation. Others: {remain:.0f} %."
+                )
+    sliders = [
+        Slider("Step size ε", [f"{epsilon:g}" for epsilon in EPSILONS], 1),
+        Slider("Learning rate", [f"{lr:g}" for lr in RATES], 2),
+        Slider("Epochs", [str(epoch) for epoch in EPOCHS], len(EPOCHS) - 1),
+        Slider("Share of the drift", [f"{share:.0%}" for share in SHARES], len(SHARES) - 1),
+    ]
+    shrunk = toy.epochs_of(task, "boundary_shrink", epsilon=EPSILONS[1], lr=RATES[2], epochs=max(EPOCHS))[-1]
+    back = reestimated(shrunk, split.remain_train.images, "fp32")
+    still = panels({"Boundary Shrink": (shrunk, split.forget_train), "re-estimated": (back, split.forget_train)})
+    return _square(frames, split.forget_train, told, sliders, caption, still)
 
 
 def accuracies(models: Mapping[str, Classifier], split: ForgetSplit) -> HTML:

@@ -4,7 +4,9 @@ A point is an image of one pixel with two channels, so everything else here work
 training loop, the methods, the search, the attack. A step size epsilon is a length in this square, whose sides are 1.
 """
 
-from typing import Annotated
+import copy
+from dataclasses import replace
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -13,16 +15,18 @@ from torch import Tensor, nn
 from bu_core.checks import Range, keyword_settings
 from bu_core.data import LabelledImages, split
 from bu_core.data.images import dataset
-from bu_core.models import Classifier
+from bu_core.experiment.mechanism import Watcher
+from bu_core.models import Classifier, batchnorms, pruned, widened
 from bu_core.training import Recipe, fit, predict
-from bu_core.unlearning import UnlearningTask
+from bu_core.unlearning import METHODS, UnlearningTask, method_settings
 
 CLASSES = ("middle", "left", "top", "right", "bottom")
 FORGOTTEN = 0  # the middle, which borders on all others
 _CENTRES = np.array([(0.5, 0.5), (0.22, 0.5), (0.5, 0.78), (0.78, 0.5), (0.5, 0.22)])
 _HIDDEN = 32
-_PER_CLASS = {"train": 120, "test": 120}
+_TEST_POINTS = 120  # of each class
 GRID = 160  # cells of a map of regions, along each side
+ROWS, COLUMNS = 64, 128  # cells of a frame of a figure that moves
 
 
 def network(seed: int) -> Classifier:
@@ -59,13 +63,48 @@ def _learned(
     seed: Annotated[int, Range(0, 2**31)] = 0,
     epochs: Annotated[int, Range(1, 500)] = 40,
     lr: Annotated[float, Range(0, 10, open=True)] = 0.05,
+    per_class: Annotated[int, Range(8, 1000)] = 120,
 ) -> UnlearningTask:
-    sides = (points(noise, count, 2 * seed + number) for number, count in enumerate(_PER_CLASS.values()))
+    """`per_class`: how many points of each class are trained on. The attack needs eight."""
+    sides = (points(noise, count, 2 * seed + number) for number, count in enumerate((per_class, _TEST_POINTS)))
     data = dataset("toy", "points in a square", CLASSES, *sides)
     recipe = Recipe(epochs=epochs, lr=lr, momentum=0.9, batch_size=32, precision="fp32", seed=seed)
     original = network(seed)
     fit(original, data.train, recipe, label="original")
     return UnlearningTask(original, network(seed), split(data, FORGOTTEN, torch.device("cpu")), recipe)
+
+
+def epochs_of(task: UnlearningTask, method: str, **settings: Any) -> list[Classifier]:
+    """The original, and the model after each epoch of an unlearning method; `settings` as in a profile."""
+    watcher = Watcher(task.original, copy.deepcopy)
+    last = METHODS[method](replace(task, checkpoint=watcher), **method_settings(method, settings))
+    return [task.original, *watcher.seen, last]
+
+
+def with_shadow(task: UnlearningTask, *, remaining: bool, **fit_options: Any) -> list[Classifier]:
+    """Boundary Expanding in slow motion: the network with a shadow class before and after each epoch, and pruned last.
+
+    Of `remaining` points, where they are shown as well, the network keeps the labels; equation 5 shows it D_f alone.
+    BatchNorm's statistics are held still.
+    """
+    forget, remain = task.split.forget_train, task.split.remain_train
+    data = task.relabelled(torch.full_like(forget.labels, len(CLASSES)))
+    if remaining:
+        data = LabelledImages(torch.cat([data.images, remain.images]), torch.cat([data.labels, remain.labels]))
+    wide = widened(task.original, task.recipe.seed)
+    watcher = Watcher(wide, copy.deepcopy)
+    last = replace(task, checkpoint=watcher).fitted(wide, data, label="shadow", batchnorm="frozen", **fit_options)
+    return [wide, *watcher.seen, last, pruned(last)]
+
+
+def drifted(model: Classifier, original: Classifier, share: float) -> Classifier:
+    """`model` with BatchNorm's statistics on the way from the original's, at a `share` of 0, to its own, at 1."""
+    mixed = copy.deepcopy(model)
+    for layer, start in zip(batchnorms(mixed), batchnorms(original), strict=True):
+        for own, other in ((layer.running_mean, start.running_mean), (layer.running_var, start.running_var)):
+            assert own is not None and other is not None  # the toy's layers keep statistics
+            own.mul_(share).add_(other, alpha=1 - share)
+    return mixed
 
 
 def places(data: LabelledImages) -> np.ndarray:
@@ -78,12 +117,31 @@ def regions(model: Classifier) -> tuple[np.ndarray, np.ndarray]:
 
     The square is cut into 256 steps a side, as the points are, and every cell is asked at its middle step.
     """
-    steps = torch.linspace(0, 255, GRID).round().to(torch.uint8)
-    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
-    images = torch.stack([columns, rows], -1).reshape(-1, 2, 1, 1)
-    probabilities = predict(model, images, "fp32").softmax(1)
-    best = probabilities.max(1)
+    best = _asked(model, GRID, GRID).softmax(1).max(1)
     return best.indices.reshape(GRID, GRID).numpy(), best.values.reshape(GRID, GRID).numpy()
+
+
+def _asked(model: Classifier, rows: int, columns: int) -> Tensor:
+    """The logits of the cells of the square, row by row from the bottom."""
+    sides = [torch.linspace(0, 255, count).round().to(torch.uint8) for count in (rows, columns)]
+    y, x = torch.meshgrid(*sides, indexing="ij")
+    return predict(model, torch.stack([x, y], -1).reshape(-1, 2, 1, 1), "fp32", batch_size=rows * columns)
+
+
+def frame(model: Classifier) -> str:
+    """The regions of a model as `movable.js` reads them: rows from the bottom, with a comma between two.
+
+    A row is a digit for each run of a class, and after it two hexadecimal digits for where the run ends, from 00 to ff;
+    the last ends at the edge. An empty row is the one before it again.
+    """
+    rows, last = [], ""
+    for cells in _asked(model, ROWS, COLUMNS).argmax(1).reshape(ROWS, COLUMNS).numpy():
+        starts = np.flatnonzero(np.diff(cells)) + 1
+        ends = [f"{round((start - 0.5) * 255 / (COLUMNS - 1)):02x}" for start in starts]
+        row = "".join(f"{label}{end}" for label, end in zip(cells[[0, *starts]], [*ends, ""], strict=True))
+        rows.append("" if row == last else row)
+        last = row
+    return ",".join(rows)
 
 
 def nearest_region(model: Classifier, data: LabelledImages) -> Tensor:
