@@ -80,15 +80,6 @@ class Variation:
         """How many points of accuracy a method costs on a set, against the original."""
         return self.original.accuracy[part] - self.methods[method].before.accuracy[part]
 
-    @property
-    def explained_by_statistics(self) -> float | None:
-        """How much of Boundary Shrink's forgetting the statistics alone bring about, in percent; None without them."""
-        both = self.recognised("boundary_shrink")
-        if self.statistics is None or both is None:
-            return None
-        before, alone = (each.accuracy["forget_train"] for each in (self.original, self.statistics))
-        return share_explained(before, alone, both)
-
 
 @dataclass(frozen=True)
 class Variations:
@@ -166,14 +157,19 @@ def keeps_statistics(experiment: Experiment) -> bool:
     return bool(models.batchnorms(network))
 
 
+def model_called(there: Experiment, change: Mapping[str, Any]) -> str:
+    """The model of a variation with its width, and what its training has of its own by `change`."""
+    config = there.config
+    called = config.model + ("" if config.model in models.ONE_WIDTH else f", width {config.width:g}")
+    called += f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
+    return called + (f", {config.precision}" if "precision" in change else "")
+
+
 def _in_short(
     there: Experiment, change: Mapping[str, Any], methods: list[str], images: int, gathering: Gathering
 ) -> Variation | None:
     """One variation; None where the evaluation of its original is not recorded."""
-    config, forget_class = there.config, forgotten(there)
-    model = config.model + ("" if config.model in models.ONE_WIDTH else f", width {config.width:g}")
-    model += f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
-    model += f", {config.precision}" if "precision" in change else ""
+    config, forget_class, model = there.config, forgotten(there), model_called(there, change)
     which = f"{model}, seed {config.seed}, {forget_class}"
     if (original := gathering.ask(which, evaluation, there, "original")) is None:
         return None
@@ -232,14 +228,6 @@ def repeated(runs: Sequence[Repeated]) -> dict[str, list[Repeated]]:
     return {unit: several for unit, several in alike.items() if len(several) > 1}
 
 
-def share_explained(before: float, alone: float, both: float) -> float | None:
-    """How much of the fall of an accuracy from `before` to `both` one component `alone` brings about, in percent.
-
-    None where nothing falls. Above 100 where the component alone forgets more than the whole.
-    """
-    return 100 * (before - alone) / (before - both) if before > both else None
-
-
 def expanding_less_shrink(runs: Sequence[Variation]) -> Interval:
     """By how many points Boundary Expanding's accuracy on D_f exceeds Boundary Shrink's: `interval` over these runs."""
     return interval(
@@ -284,7 +272,7 @@ def _row(run: Variation) -> tuple[str, str]:
 
 
 def _pairs(run: Variation) -> dict[str, list[float]]:
-    """Accuracy on D_f and D_rt by column, and what the statistics explain of Boundary Shrink's forgetting."""
+    """Accuracy on D_f and D_rt by column."""
 
     def pair(made: Evaluation) -> list[float]:
         return [made.accuracy[part] for part in ("forget_train", "remain_test")]
@@ -292,8 +280,6 @@ def _pairs(run: Variation) -> dict[str, list[float]]:
     row = {"original": pair(run.original)}
     if run.statistics:
         row["statistics alone"] = pair(run.statistics)
-    if (share := run.explained_by_statistics) is not None:
-        row["explained by the statistics"] = [share]
     return row | {title(name): pair(made.before) for name, made in run.methods.items()}
 
 

@@ -1,39 +1,65 @@
 """What does the forgetting, the weights or BatchNorm's running statistics? Claims 1 and 2 (Table 1).
 
 The released code fine-tunes in training mode on batches of one class, so the running statistics of BatchNorm drift to
-that class while the weights change. Three fits tell the two apart (COMPONENTS). A fourth model has the original's
-weights, and each channel shifted as the fine-tuned weights shift it (`bu_core.audits.channel_shift`).
+that class while the weights change. What each of the two does is measured by swapping them between a model and its
+original (`bu_core.experiment.mechanism.swap`), and how the statistics do it by small experiments there. COMPONENTS are
+trainings of another kind: what a method would do if the statistics, or the weights, had never moved.
 """
 
-import copy
 import itertools
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from pandas.io.formats.style import Styler
-from torch import Tensor
 
-from bu_core import attacks, measures, training
-from bu_core.audits.channel_shift import shifted
-from bu_core.audits.reestimation import reestimated
-from bu_core.data import SPLITS, LabelledImages
+from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.measurement import measurement
-from bu_core.experiment.metrics import Evaluation, evaluated, evaluation
-from bu_core.measures import Outputs, interval
-from bu_core.models import Classifier
+from bu_core.experiment.mechanism import (
+    Accuracy,
+    ClassStatistics,
+    CurvePoint,
+    Returned,
+    Source,
+    Swap,
+    SwappedInPart,
+    channel_shift,
+    class_statistics,
+    forgetting_curve,
+    recovered,
+    returned,
+    swap,
+    swapped_in_part,
+)
+from bu_core.experiment.metrics import Evaluation, evaluation
+from bu_core.measures import interval
 from bu_core.unlearning import METHODS
 
-from ..claims import Check, above, at_most, claim, mean_at_most, needs
+from ..claims import Bounds, Check, Effect, Evidence, above, at_most, claim, needs
 from ..gaps import Gaps, Gathering
-from ..paper import RELEASED_LOG
-from ..style import as_table, number, set_title, title, with_ends, with_half
+from ..paper import RELEASED_LOG, ranking_step, table_1
+from ..replicates import by_class, over, seen
+from ..style import (
+    GREY,
+    INK,
+    PAPER,
+    as_table,
+    in_figure,
+    in_html,
+    number,
+    set_title,
+    sets_named,
+    title,
+    with_ends,
+    with_half,
+)
 from ..variations import (
     BOUNDARY_METHODS,
     STATISTICS_ALONE,
@@ -41,12 +67,11 @@ from ..variations import (
     Variation,
     Variations,
     When,
-    by_model,
-    expanding_less_shrink,
     forgotten,
+    keeps_statistics,
+    model_called,
     most_images,
     repeated,
-    share_explained,
     variations,
 )
 
@@ -63,8 +88,7 @@ COMPONENT_TITLES = {
     "both": "both, as in the released code",
 }
 
-SHIFTED_ON = 1000  # images of D_r, at the most, on which the shift of a channel is measured
-REESTIMATED_ON_IN_A_CURVE = 1000  # images of D_r, at the most
+BUDGET = 1.0  # point on D_rt that a method may cost, at the least, where no statistics are kept
 CURVE_EPOCHS = 10  # at the most: that many epochs the paper's methods have
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 EPSILONS = (0.03, 0.1, 0.25)  # 0.1 is what the released code states, 0.25 what its images are really moved by
@@ -83,114 +107,186 @@ CODE_VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-# --- what is measured ---------------------------------------------------------------------------------------------
+# --- weights of one model, statistics of another ------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class RecoveredAccuracy:
-    """`accuracy`: on forget_train and forget_test, by set, after re-estimation, in percent."""
+class OfOneMethod:
+    """The swap of one method in one run.
 
-    accuracy: dict[str, float]
-
-
-@measurement(of=())
-def recovered(experiment: Experiment, model: str, images: int) -> RecoveredAccuracy:
-    """How much of the class a model recognises once BatchNorm's statistics were estimated anew on `images` of D_r."""
-    again = reestimated(experiment.model(model), experiment.remaining(images), experiment.precision)
-    sets = {part: getattr(experiment.split, part) for part in ("forget_train", "forget_test")}
-    return RecoveredAccuracy({part: _accuracy(again, data, experiment) for part, data in sets.items()})
-
-
-@measurement(
-    of=("original",), constants=lambda: attacks.constants() | {"draws": attacks.DRAWS, "shifted_on": SHIFTED_ON}
-)
-def channel_shift(experiment: Experiment, model: str) -> Evaluation:
-    """The original with each channel shifted as a method's model shifts it on average over SHIFTED_ON images of D_r."""
-    original, unlearned = (experiment.model(name) for name in ("original", model))
-    images = experiment.remaining(SHIFTED_ON)
-    return evaluated(experiment, experiment.answers(shifted(original, unlearned, images, experiment.precision)))
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """A model after some epochs: accuracy on the four sets in percent, `before` and `after` re-estimation.
-
-    NaN where an output is not finite, since the fit diverged.
+    `model`: the run's network and training. `own`: whether it is the page's own run. `after_reestimation`: the accuracy
+    on D_f in percent, once the statistics were estimated anew on the most images; None where not recorded.
     """
 
-    before: dict[str, float]
-    after: dict[str, float]
+    method: str
+    model: str
+    forget_class: str
+    seed: int
+    own: bool
+    swap: Swap
+    after_reestimation: float | None
 
 
 @dataclass(frozen=True)
-class ForgettingCurve:
-    """A method epoch by epoch: the original, then the model after each epoch."""
+class Swaps:
+    """The swaps of the page's own run, and of its variations that keep statistics."""
 
-    points: list[CurvePoint]
+    runs: list[OfOneMethod]
+    gaps: Gaps
 
+    @property
+    def own(self) -> list[OfOneMethod]:
+        """Those of the page's own run, a method each."""
+        return [run for run in self.runs if run.own]
 
-@measurement(of=("original",), sampled=True, constants=lambda: {"reestimated_on": REESTIMATED_ON_IN_A_CURVE})
-def forgetting_curve(experiment: Experiment, model: str) -> ForgettingCurve:
-    """What a method forgets and what it costs after each epoch, on `sample_size` images of each set."""
-    sets = {part: experiment.sampled(part) for part in SPLITS}
-    remaining = experiment.remaining(REESTIMATED_ON_IN_A_CURVE)
-
-    def look(seen: Classifier) -> CurvePoint:
-        again = reestimated(seen, remaining, experiment.precision)
-        before, after = (
-            {part: _accuracy(looked_at, data, experiment) for part, data in sets.items()} for looked_at in (seen, again)
-        )
-        return CurvePoint(before, after)
-
-    original = experiment.model("original")
-    watcher = Watcher(original, look)
-    last = METHODS[model](experiment.task(watcher), **experiment.config.unlearning[model])
-    return ForgettingCurve([look(original), *watcher.seen, look(last)])
+    @property
+    def over_several(self) -> dict[tuple[str, str], list[OfOneMethod]]:
+        """Those of one method and model that differ in class alone or in seed alone, by method and by what they are."""
+        found = {}
+        for method, model in dict.fromkeys((run.method, run.model) for run in self.runs):
+            alike = [run for run in self.runs if (run.method, run.model) == (method, model)]
+            for unit, several in repeated(alike).items():
+                found[method, f"{model}, {len(several)} {unit}"] = several
+        return found
 
 
-class Watcher:
-    """Looks at a model after each epoch of a fit: give it as the fit's checkpoint (`training.Checkpoint`).
+def swaps(experiment: Experiment) -> Swaps:
+    """The swap of every method that goes through D_f, and in variations of the paper's own two, as far as recorded."""
+    gathering, runs = Gathering(), []
+    tuned = [name for name in experiment.config.methods if METHODS[name].goes_through == "forget"]
+    for change in ({}, *experiment.config.elsewhere):
+        methods = [name for name in tuned if name in BOUNDARY_METHODS] if change else tuned
+        there = experiment.variation(methods, **change) if change else experiment
+        if not keeps_statistics(there):
+            continue
+        which = model_called(there, change), forgotten(there), there.config.seed
+        for name in methods:
+            called = "{}, {}, seed {}".format(*which) if change else title(name)
+            if (found := gathering.ask(called, swap, there, name)) is None:
+                continue
+            if not all(math.isfinite(value) for value in found.both.values()):
+                gathering.gaps.diverged.append(called)
+                continue
+            images = most_images(experiment, there)
+            after = gathering.ask(f"{called}, after re-estimation", evaluation, there, name, images)
+            recognised = after.accuracy["forget_train"] if after else None
+            runs.append(OfOneMethod(name, *which, not change, found, recognised))
+    gathering.needs_some(runs)
+    return Swaps(runs, gathering.gaps)
 
-    `look(model)` is called with a copy in evaluation mode, of the original's shape: the output neuron that Boundary
-    Expanding adds is pruned. The last epoch is not seen, since a fit keeps no state of it; its model is the result.
+
+@dataclass(frozen=True)
+class Mechanism:
+    """How Boundary Shrink's statistics forget; None for what is not recorded, and for a model that keeps none."""
+
+    classes: tuple[str, ...]
+    forgotten: str
+    parts: SwappedInPart | None
+    by_class: ClassStatistics | None
+    returned: Returned | None
+    gaps: Gaps
+
+
+def mechanism(experiment: Experiment) -> Mechanism:
+    """The small experiments on Boundary Shrink's statistics, as far as they are recorded."""
+    gathering, found = Gathering(), dict[str, Any]()
+    if "boundary_shrink" in experiment.config.methods and keeps_statistics(experiment):
+        found["parts"] = gathering.ask("some of the statistics", swapped_in_part, experiment, "boundary_shrink")
+        found["by_class"] = gathering.ask("statistics of each class", class_statistics, experiment)
+        found["returned"] = gathering.ask("other images", returned, experiment, "boundary_shrink")
+    some = {name: each for name, each in found.items() if each is not None}
+    gathering.needs_some(some)
+    nothing = dict.fromkeys(("parts", "by_class", "returned"))
+    return Mechanism(experiment.dataset.classes, forgotten(experiment), **nothing | some, gaps=gathering.gaps)
+
+
+# --- without running statistics -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Deepest:
+    """The point of some curves with the lowest accuracy on D_f: `recognised` in percent, `lost` in points on D_rt."""
+
+    lr: float
+    epoch: int
+    recognised: float
+    lost: float
+
+
+@dataclass(frozen=True)
+class BoundaryAlone:
+    """A method on a network that keeps no statistics: its curves by learning rate.
+
+    `budget`: how many points on D_rt the method costs in the page's own run, BUDGET at the least.
     """
 
-    def __init__(self, original: Classifier, look: Callable[[Classifier], Any]):
-        self._model, self._look = copy.deepcopy(original).eval(), look
-        self.seen: list[Any] = []
+    model: str
+    forget_class: str
+    seed: int
+    method: str
+    budget: float
+    curves: dict[float, list[CurvePoint]]
 
-    def load(self, label: str) -> None:
-        """There is never a state to go on from."""
-        return None
-
-    def save(self, label: str, state: Mapping[str, Tensor]) -> None:
-        """Look at the model whose state a fit would keep."""
-        weights = {name.removeprefix("model."): tensor for name, tensor in state.items() if name.startswith("model.")}
-        for name, tensor in self._model.classifier.state_dict(prefix="classifier.").items():
-            weights[name] = weights[name][: len(tensor)]
-        self._model.load_state_dict(weights)
-        self.seen.append(self._look(self._model))
-
-
-def _accuracy(model: Classifier, data: LabelledImages, experiment: Experiment) -> float:
-    logits = training.predict(model, data.images, experiment.precision)
-    return measures.accuracy(Outputs(logits, data.labels)) if logits.isfinite().all() else float("nan")
+    @property
+    def deepest(self) -> Deepest:
+        """The lowest accuracy on D_f that costs no more than the budget; it may be the original's."""
+        points = [
+            Deepest(
+                lr, epoch, point.before["forget_train"], curve[0].before["remain_test"] - point.before["remain_test"]
+            )
+            for lr, curve in self.curves.items()
+            for epoch, point in enumerate(curve)
+        ]
+        return min((point for point in points if point.lost <= self.budget), key=lambda point: point.recognised)
 
 
-# --- the components of each method --------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class BoundariesAlone:
+    """The paper's two methods on every variation that keeps no statistics."""
+
+    runs: list[BoundaryAlone]
+    gaps: Gaps
+
+
+def boundary_alone(experiment: Experiment) -> BoundariesAlone:
+    """The curves of the paper's two methods without running statistics, as far as they are recorded."""
+    gathering, runs = Gathering(), []
+    methods = [name for name in BOUNDARY_METHODS if name in experiment.config.methods]
+    for change in ({}, *experiment.config.elsewhere):
+        there = experiment.variation(methods, **change)
+        if keeps_statistics(there):
+            continue
+        which = model_called(there, change), forgotten(there), there.config.seed
+        for name in methods:
+            called, curves = "{}, {}, seed {}, ".format(*which) + title(name), {}
+            for lr in sorted({*LEARNING_RATES, there.config.unlearning[name]["lr"]}):
+                curve = gathering.ask(called, forgetting_curve, there.with_settings(name, lr=lr), name)
+                if curve is not None:
+                    curves[lr] = curve.points
+            if curves:
+                runs.append(BoundaryAlone(*which, name, max(BUDGET, _cost(experiment, name, gathering)), curves))
+    gathering.needs_some(runs)
+    return BoundariesAlone(runs, gathering.gaps)
+
+
+def _cost(experiment: Experiment, method: str, gathering: Gathering) -> float:
+    """How many points on D_rt a method costs; 0 where that is not recorded."""
+    before, after = (gathering.ask(title(name), evaluation, experiment, name) for name in ("original", method))
+    return before.accuracy["remain_test"] - after.accuracy["remain_test"] if before and after else 0.0
+
+
+# --- trained otherwise: the components of each method ------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Component:
-    """What one component of a method does alone, or what all do together.
+    """What a method leads to where one component alone moves, or both.
 
-    `explained`: its share of what both together take from D_f, in percent; None where nothing falls, or where both
-    together are not recorded. `after_reestimation`: the accuracy on D_f in percent, once the statistics were estimated
-    anew on the most images; None where no weight moved, since that gives back the original, or where not recorded.
+    `after_reestimation`: the accuracy on D_f in percent, once the statistics were estimated anew on the most images;
+    None where no weight moved, since that gives back the original, or where not recorded.
     """
 
     evaluation: Evaluation
-    explained: float | None
     after_reestimation: float | None
 
     @property
@@ -219,13 +315,6 @@ class Components:
     def cost(self, method: str, component: str, part: str = "remain_train") -> float:
         """How many points of accuracy a component costs on a set, against the original."""
         return self.original.accuracy[part] - self.methods[method][component].evaluation.accuracy[part]
-
-    def offset_share(self, method: str) -> float | None:
-        """How much of the weights' forgetting their shift alone brings about, in percent: see `share_explained`."""
-        taken = self.methods[method]
-        return share_explained(
-            self.original.accuracy["forget_train"], taken["shift"].recognised, taken["weights"].recognised
-        )
 
 
 def components(experiment: Experiment) -> Components:
@@ -274,16 +363,12 @@ def _taken_apart(
         label = f"{called('weights')}, after re-estimation"
         back = gathering.ask(label, recovered, fits["weights"], method, images)
         again["weights"] = back.accuracy["forget_train"] if back else None
-    if both := evaluations["both"]:
+    if evaluations["both"]:
         after = gathering.ask(f"{called('both')}, after re-estimation", evaluation, fits["both"], method, images)
         again["both"] = after.accuracy["forget_train"] if after else None
 
-    def explained(made: Evaluation) -> float | None:
-        steps = [each.accuracy["forget_train"] for each in (original, made, both) if each is not None]
-        return share_explained(*steps) if both else None
-
     return {
-        name: Component(made, explained(made), again.get(name))
+        name: Component(made, again.get(name))
         for name in COMPONENT_TITLES
         if (made := evaluations.get(name)) is not None
     }
@@ -433,9 +518,12 @@ def varied(own: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]
 class WhatForgets:
     """All that the chapter shows of a run."""
 
+    swaps: Swaps
+    mechanism: Mechanism
     components: Components
     repeated: RepeatedComponents
     curves: Curves
+    alone: BoundariesAlone
     variants: CodeVariants
     variations: Variations
 
@@ -443,15 +531,175 @@ class WhatForgets:
 def measure(experiment: Experiment) -> WhatForgets:
     """Everything of the chapter at once; a page asks for one after the other, so that a record may lack some."""
     return WhatForgets(
+        swaps(experiment),
+        mechanism(experiment),
         components(experiment),
         repeated_components(experiment),
         curves(experiment),
+        boundary_alone(experiment),
         code_variants(experiment),
         variations(experiment),
     )
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------
+
+# The five models of a swap, how each is drawn, and its accuracy on D_f.
+SWAP_TITLES = {
+    "neither": "original",
+    "statistics": "its weights, the method's statistics",
+    "weights": "the method's weights, its statistics",
+    "both": "the method's model",
+    "after": "the same after re-estimation",
+}
+_SWAP_COLOURS = {"neither": INK, "statistics": "#0072B2", "weights": "#E69F00", "both": GREY, "after": PAPER}
+
+
+def _recognised(run: OfOneMethod) -> dict[str, float | None]:
+    """The accuracy on D_f of the five models of a swap, in percent."""
+    four = {name: getattr(run.swap, name)["forget_train"] for name in ("neither", "statistics", "weights", "both")}
+    return four | {"after": run.after_reestimation}
+
+
+def swap_bars(made: Swaps) -> Figure | None:
+    """Accuracy on D_f of the five models of each swap of the page's own run; None without one."""
+    if not made.own:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    width = 0.8 / len(SWAP_TITLES)
+    for place, name in enumerate(SWAP_TITLES):
+        values = [_recognised(run)[name] or 0.0 for run in made.own]
+        at = [method + (place - 2) * width for method in range(len(values))]
+        bars = axes.bar(at, values, width * 0.9, color=_SWAP_COLOURS[name], edgecolor=INK, linewidth=0.6)
+        axes.bar_label(bars, [number(_recognised(run)[name], ".0f") for run in made.own], padding=2, fontsize=8)
+    axes.set(xticks=range(len(made.own)), ylabel="accuracy on $D_f$, %", ylim=(0, 112), yticks=range(0, 101, 25))
+    axes.set_xticklabels([title(run.method) for run in made.own])
+    axes.grid(axis="x", visible=False)
+    handles = [
+        Patch(facecolor=_SWAP_COLOURS[name], edgecolor=INK, linewidth=0.6, label=called)
+        for name, called in SWAP_TITLES.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    return figure
+
+
+def swap_table(made: Swaps) -> Styler | None:
+    """The swaps of the page's own run, and means over classes and seeds with their ranges; None without a swap."""
+    rows = {(title(run.method), "this run"): _swap_row([run]) for run in made.own}
+    for (method, which), several in made.over_several.items():
+        rows[title(method), in_html(which)] = _swap_row(several)
+    return _as_table(rows, ["method", "run"], made.gaps.shown()) if rows else None
+
+
+def _swap_row(runs: Sequence[OfOneMethod]) -> dict[str, str]:
+    row = {
+        f"{set_title('forget_train')}, {called}, %": _with_range([_recognised(run)[name] for run in runs])
+        for name, called in SWAP_TITLES.items()
+    }
+    row["share of the statistics, %"] = f"<b>{_with_range([run.swap.statistics_share for run in runs])}</b>"
+    for name in ("statistics", "weights", "both"):
+        lost = [run.swap.lost(getattr(run.swap, name)) for run in runs]
+        row[f"points lost on {set_title('remain_test')}, {SWAP_TITLES[name]}"] = _with_range(lost)
+    return row
+
+
+def _with_range(values: Sequence[float | None]) -> str:
+    """The mean, and for several values the lowest and the highest below it, as HTML; – where one is missing."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return "–"
+    mean = f"{sum(known) / len(known):.1f}"
+    return mean if len(known) == 1 else f"{mean}<br><small>{min(known):.1f}&nbsp;to&nbsp;{max(known):.1f}</small>"
+
+
+def parts_table(made: Mechanism) -> Styler | None:
+    """The original with some of Boundary Shrink's statistics: which of them forget; None where there is nothing."""
+    if (parts := made.parts) is None:
+        return None
+    rows = {
+        "none of them (the original)": parts.nothing,
+        "means alone": parts.means,
+        "variances alone": parts.variances,
+        "first half of the layers": parts.first_half,
+        "last half of the layers": parts.last_half,
+    }
+    for part in parts.by_depth:
+        which = f"layer {part.first}" if part.first == part.last else f"layers {part.first} to {part.last}"
+        rows[f"{which} alone"] = part.accuracy
+    return _of_accuracies(rows | {"all of them": parts.everything}, "Boundary Shrink's statistics", made.gaps.shown())
+
+
+def _of_accuracies(rows: Mapping[str, Accuracy | list[Accuracy]], name: str, note: str) -> Styler:
+    """Accuracy on D_f and D_rt; for several models of a row the mean and the range."""
+    several = {called: found if isinstance(found, list) else [found] for called, found in rows.items()}
+    columns = {
+        f"{set_title(part)}, %": {
+            called: _with_range([each[part] for each in found]) for called, found in several.items()
+        }
+        for part in ("forget_train", "remain_test")
+    }
+    return as_table(pd.DataFrame(columns).rename_axis(name), note)
+
+
+def class_map(made: Mechanism) -> Figure | None:
+    """Accuracy of the original on each class with the statistics of each class; None where there is nothing."""
+    if (found := made.by_class) is None:
+        return None
+    size = len(made.classes)
+    values = pd.DataFrame([found.own, *found.of_class], ["its own", *made.classes], list(made.classes))
+    values = values.rename(in_figure, axis=0).rename(in_figure, axis=1)
+    figure, axes = plt.subplots(figsize=(8, 0.36 * size + 1.6), layout="constrained")
+    sns.heatmap(
+        values, ax=axes, annot=size <= 12, fmt=".0f", cmap="viridis", vmin=0, vmax=100, cbar=False,
+        annot_kws={"fontsize": 9},
+    )  # fmt: skip
+    axes.set(xlabel="accuracy on test images of, %", ylabel="with the statistics of")
+    axes.tick_params(axis="x", rotation=45)
+    return figure
+
+
+def source_title(source: Source, forgotten: str) -> str:
+    """What a re-estimation saw, in words; `forgotten`: the name of the class to forget."""
+    named = {
+        "remaining": f"{source.images:,} images of D_r",
+        "unseen": f"{source.images:,} unseen images of the remaining classes",
+        "mixed": f"{100 * source.share:.0f} % {forgotten}, the rest of D_r",
+        "classes": "one other class" if source.classes == 1 else f"{source.classes} other classes",
+        "digits": "handwritten digits",
+        "noise": "noise",
+    }
+    return f"{forgotten} alone" if source.share == 1 else named[source.name]
+
+
+def returned_table(made: Mechanism) -> Styler | None:
+    """Boundary Shrink's model re-estimated on images of each source; None where there is nothing."""
+    if made.returned is None:
+        return None
+    rows: dict[str, list[Accuracy]] = {"nothing (Boundary Shrink's model)": [made.returned.before]}
+    for source in made.returned.sources:
+        rows.setdefault(sets_named(source_title(source, made.forgotten)), []).append(source.accuracy)
+    return _of_accuracies(rows, "re-estimated on", made.gaps.shown())
+
+
+def boundary_alone_table(made: BoundariesAlone) -> Styler | None:
+    """The paper's two methods without running statistics, by learning rate; None without such a network.
+
+    Each entry is the accuracy on D_f, and how many points the method costs on D_rt.
+    """
+    rows = {}
+    for run in made.runs:
+        which = f"{in_html(run.model)}, {in_html(run.forget_class)}, seed {run.seed}"
+        row = {f"lr {lr:g}": _of_point(points[0], points[-1]) for lr, points in sorted(run.curves.items())}
+        deepest, most = run.deepest, f"lowest {set_title('forget_train')} for at most so many points, %"
+        row["points that it may cost"] = f"{run.budget:.1f}"
+        row[most] = f"<b>{deepest.recognised:.1f}</b> (lr {deepest.lr:g}, epoch {deepest.epoch})"
+        rows[which, title(run.method)] = row
+    return _as_table(rows, ["network", "method"], made.gaps.shown()) if rows else None
+
+
+def _of_point(first: CurvePoint, last: CurvePoint) -> str:
+    lost = first.before["remain_test"] - last.before["remain_test"]
+    return f"{last.before['forget_train']:.1f} / {lost:.1f}"
 
 
 def components_table(made: Components) -> Styler:
@@ -460,8 +708,8 @@ def components_table(made: Components) -> Styler:
     rows = {(title(name), "–"): _evaluation_row(each) for name, each in known.items()}
     for name, taken in made.methods.items():
         for component, found in taken.items():
-            explained = {"forgetting explained, %": number(found.explained, ".0f")}
-            rows[title(name), COMPONENT_TITLES[component]] = _evaluation_row(found.evaluation) | explained
+            after = {f"{set_title('forget_train')} after re-estimation, %": number(found.after_reestimation, ".2f")}
+            rows[title(name), COMPONENT_TITLES[component]] = _evaluation_row(found.evaluation) | after
     return _as_table(rows, ["model", "what may move"], made.gaps.shown())
 
 
@@ -492,7 +740,6 @@ def repeated_table(made: RepeatedComponents) -> Styler | None:
                 f"{set_title('forget_train')}, %": _mean(recognised),
                 "lowest to highest": f"{min(recognised):.2f} to {max(recognised):.2f}",
                 f"points lost on {set_title('remain_test')}": _mean(lost),
-                "forgetting explained, %": _mean([each.explained for each in taken]),
                 f"{set_title('forget_train')} after re-estimation, %": (
                     f"<b>{_mean([each.after_reestimation for each in taken])}</b>"
                 ),
@@ -592,75 +839,90 @@ def variants_table(made: CodeVariants) -> Styler | None:
 # --- claims -------------------------------------------------------------------------------------------------------
 
 
-@claim(1, "Table 1", "Boundary Shrink leaves little of D_f and costs little on D_r.")
-def shrink_forgets(experiment: Experiment) -> list[Check]:
-    """Boundary Shrink's accuracy on D_f and its cost on D_r: of this run, and over classes, seeds and trainings."""
+@claim(
+    1, "Table 1", "Boundary Shrink leaves little of D_f and costs little on D_r.",
+    "Shrink leaves as little of D_f as the paper says",
+)  # fmt: skip
+def shrink_forgets(experiment: Experiment) -> Evidence:
+    """What Boundary Shrink leaves of D_f, beside the paper's number."""
     needs(experiment, "boundary_shrink")
-    recognised = accuracy_of(experiment, "boundary_shrink", "forget_train")
-    kept = [accuracy_of(experiment, name, "remain_train") for name in ("original", "boundary_shrink")]
-    return shrink_checks(recognised, kept[0] - kept[1], variations(experiment))
+    dataset = experiment.dataset.name
+    theirs, step = table_1(dataset).accuracy["boundary_shrink"]["forget_train"], ranking_step(dataset)
+    values = over(experiment, lambda run: seen(run, "boundary_shrink").accuracy["forget_train"])
+    effect = Effect(
+        "what Boundary Shrink leaves of D_f",
+        "%",
+        values.found,
+        Bounds(theirs - step, theirs + step, "as near to the paper's number as the next method of its Table 1 lies"),
+        f"{theirs:g} %",
+        classes=by_class(experiment, BOUNDARY_METHODS, lambda run: _left(run, "boundary_shrink")),
+        missing=values.missing,
+    )
+    return Evidence([effect], lambda: shrink_checks(variations(experiment)))
 
 
-def shrink_checks(recognised: float, lost: float, made: Variations) -> list[Check]:
-    """The checks of claim 1, from accuracy on D_f and points lost on D_r, and from the variations of the run."""
-    checks = [
-        at_most("Boundary Shrink's accuracy on D_f", recognised, 10),
-        at_most("what it costs on D_r", lost, 2, "points"),
-    ]
-    for where, runs in repetitions(made, "boundary_shrink"):
-        accuracies = interval([run.methods["boundary_shrink"].before.accuracy["forget_train"] for run in runs])
-        costs = interval([run.cost("boundary_shrink", "remain_train") for run in runs])
-        checks += [
-            mean_at_most(f"{where}: its accuracy on D_f", accuracies, 10, "%"),
-            mean_at_most(f"{where}: what it costs on D_r", costs, 2, "points"),
-        ]
-    return checks
+def _left(run: Experiment, name: str) -> float:
+    """The accuracy of a model on D_f in percent, by its recorded evaluation."""
+    return evaluation(run, name).accuracy["forget_train"]
 
 
-@claim(2, "Table 1", "Boundary Expanding leaves more of D_f than Boundary Shrink, less than Random Labels.")
-def expanding_between(experiment: Experiment) -> list[Check]:
-    """Whether Boundary Expanding's accuracy on D_f lies between Boundary Shrink's and Random Labels'."""
-    needs(experiment, *TAKEN_APART)
-    recognised = {name: accuracy_of(experiment, name, "forget_train") for name in TAKEN_APART}
-    return expanding_checks(recognised, variations(experiment))
-
-
-def expanding_checks(recognised: Mapping[str, float], made: Variations) -> list[Check]:
-    """The checks of claim 2, from the accuracy on D_f by method, and from the variations of the run."""
-    shrink, expanding, random = (recognised[name] for name in TAKEN_APART)
-    checks = [
-        above("Boundary Expanding's accuracy on D_f", expanding, "Boundary Shrink's", shrink),
-        above("Random Labels' accuracy on D_f", random, "Boundary Expanding's", expanding),
-    ]
-    for where, runs in repetitions(made, *BOUNDARY_METHODS):
-        more = expanding_less_shrink(runs)
-        whole = "" if more.half_width is None else ", the whole 95 % interval above 0"
-        checks.append(
-            Check(
-                f"{where}: Boundary Expanding's accuracy on D_f exceeds Boundary Shrink's{whole}",
-                f"{more.shown('+.2f')} points",
-                more.mean > (more.half_width or 0),
-            )
+def shrink_checks(made: Variations) -> list[Check]:
+    """The secondary checks of claim 1: the points lost on D_r, of this run and of each that is trained otherwise."""
+    return [
+        check
+        for where, run in _trainings(made)
+        if "boundary_shrink" in run.methods
+        for check in (
+            at_most(f"{where}Boundary Shrink's accuracy on D_f", _before(run, "boundary_shrink"), 10),
+            at_most(f"{where}what it costs on D_r", run.cost("boundary_shrink", "remain_train"), 2, "points"),
         )
-    return checks
+    ]
 
 
-def accuracy_of(experiment: Experiment, name: str, part: Literal["remain_train", "forget_train"]) -> float:
-    """The accuracy of a model of this run on a set, in percent."""
-    return measures.accuracy(experiment.outputs(name)[part])
+@claim(
+    2, "Table 1", "Boundary Expanding leaves more of D_f than Boundary Shrink, less than Random Labels.",
+    "Expanding leaves more of D_f than Shrink",
+)  # fmt: skip
+def expanding_between(experiment: Experiment) -> Evidence:
+    """How much more of D_f Boundary Expanding leaves than Boundary Shrink."""
+    needs(experiment, *BOUNDARY_METHODS)
+    theirs = table_1(experiment.dataset.name).accuracy
+    more = theirs["boundary_expanding"]["forget_train"] - theirs["boundary_shrink"]["forget_train"]
+
+    def left(run: Experiment, name: str) -> float:
+        return seen(run, name).accuracy["forget_train"]
+
+    values = over(experiment, lambda run: left(run, "boundary_expanding") - left(run, "boundary_shrink"))
+    effect = Effect(
+        "what Boundary Expanding leaves of D_f less what Boundary Shrink leaves",
+        "points",
+        values.found,
+        Bounds(0, math.inf, "the claim is an order; each replicate compares methods on one original"),
+        f"{more:+.2f} points",
+        classes=by_class(
+            experiment,
+            BOUNDARY_METHODS,
+            lambda run: _left(run, "boundary_expanding") - _left(run, "boundary_shrink"),
+        ),
+        missing=values.missing,
+    )
+    return Evidence([effect], lambda: expanding_checks(variations(experiment)))
 
 
-def repetitions(made: Variations, *methods: str) -> list[tuple[str, list[Variation]]]:
-    """This model on several classes and several seeds, and trained otherwise: which that is, in words, and its runs.
+def expanding_checks(made: Variations) -> list[Check]:
+    """The secondary checks of claim 2: the order of the three methods, here and where the run is trained otherwise."""
+    return [
+        above(f"{where}{title(more)}'s accuracy on D_f", _before(run, more), f"{title(less)}'s", _before(run, less))
+        for where, run in _trainings(made)
+        for less, more in (("boundary_shrink", "boundary_expanding"), ("boundary_expanding", "random_labels"))
+        if {less, more} <= set(run.methods)
+    ]
 
-    Runs that lack one of `methods` are left out.
-    """
-    found = []
-    for runs in by_model([run for run in made.runs if set(methods) <= set(run.methods)]):
-        if set(runs[0].changed) <= {"epochs", "lr", "forget_class"}:
-            trained = [f"as {runs[0].model}"] if {"epochs", "lr"} & set(runs[0].changed) else []
-            several = repeated(runs)
-            found += [(", ".join([*trained, f"over {len(alike)} {unit}"]), alike) for unit, alike in several.items()]
-            if trained and not several:
-                found.append((trained[0], runs))
-    return found
+
+def _before(run: Variation, name: str) -> float:
+    return run.methods[name].before.accuracy["forget_train"]
+
+
+def _trainings(made: Variations) -> list[tuple[str, Variation]]:
+    """This run and each that is trained otherwise, and how a check begins that is about it."""
+    return [("", made.runs[0]), *((f"as {run.model}: ", run) for run in made.trained_otherwise)]
