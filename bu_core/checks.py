@@ -10,6 +10,7 @@ import inspect
 import math
 import os
 import reprlib
+import tempfile
 import types
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
@@ -150,6 +151,20 @@ def file_of(name: str, value: str | os.PathLike) -> Path:
     if not os.path.isfile(path):
         problem = "is no regular file" if os.path.exists(path) else "no such file"
         raise SettingError(f"{name}={shown(str(value))}: {problem}")
+    return path
+
+
+def new_folder(name: str, value: str | os.PathLike, known: Iterable[str]) -> Path:
+    """The path of a folder to write, made where it is not there; of files it may hold those of the `known` names."""
+    path, setting = path_of(name, value), f"{name}={shown(str(value))}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if others := sorted({found.name for found in path.iterdir()} - set(known)):
+            raise SettingError(f"{setting}: holds {listed(others)}; name a new folder")
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise SettingError(f"{setting}: cannot be written ({error.strerror})") from error
     return path
 
 

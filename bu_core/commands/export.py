@@ -1,0 +1,150 @@
+"""`export`: a model as a folder for others: its weights, a card that says what it is, its settings, how to load it."""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+from safetensors.torch import save
+
+from ..checks import SettingError, new_folder, one_of
+from ..command_line import add_overrides, overrides, said
+from ..config import Config
+from ..data import SPLITS
+from ..experiment.experiment import Experiment
+from ..experiment.experiment import outputs as measured_outputs
+from ..experiment.metrics import Evaluation, evaluated, evaluation
+from ..experiment.record import WHERE_MADE, NotRecorded, Record
+from ..models import batchnorms
+from ..store import write_bytes
+from ..unlearning import METHODS
+from . import command
+
+FILES = ("weights.safetensors", "README.md", "config.yml", "load.py")
+HERE = Path(__file__).parent
+REESTIMATED_ON = 5000  # images of the remaining classes at the most
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = command(commands, export)
+    parser.add_argument("profile", help="the name of a profile, or the path of a YAML file")
+    add_overrides(parser)
+    parser.add_argument("--method", required=True, help=f"original, {', '.join(METHODS)}")
+    parser.add_argument("--out", required=True, help="the folder to write; new, empty, or one that was exported to")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Write a model's weights, a card with its numbers, its settings and an example that loads it into a folder.
+
+    The original and Retrain of a recorded run are in its record, and need no data; anything else is computed.
+    """
+    name = one_of("--method", arguments.method, ("original", *METHODS))
+    folder = new_folder("--out", arguments.out, FILES)
+    config = Config.from_profile(arguments.profile, **overrides(arguments))
+    beside = Record.find(replace(config, data_dir=None)) if config.data_dir else None
+    write(Experiment(config, said, extend=beside), name, folder)
+    said(f"exported: {folder}; README.md says what it is")
+
+
+def write(experiment: Experiment, name: str, folder: Path) -> None:
+    """Write the model `name` of an experiment into `folder`."""
+    dataset, config = experiment.dataset, experiment.config
+    model, faces = experiment.model(name), dataset.name == "faces"
+    if experiment.answered(name).diverged:
+        raise SettingError(f"--method={name!r}: diverged, its outputs are not finite; there is nothing to export")
+    classes = [f"person {number}" for number in range(1, len(dataset.classes) + 1)] if faces else list(dataset.classes)
+    what = {
+        "model": config.model,
+        "channels": dataset.channels,
+        "count": len(classes),
+        "width": config.width,
+        "shape": ", ".join(map(str, dataset.train.images.shape[1:])),
+    }
+    normalise = ""
+    if model.mean.dim():  # another than the usual one
+        values = (values.flatten().tolist() for values in (model.mean, model.deviation))
+        normalise = "model.normalise({}, {})\n".format(*values)
+    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    header = {"format": "pt", "bu_core": json.dumps(what | {"classes": classes})}
+    write_bytes(folder / FILES[0], save(weights, header))
+    card = _filled("card.md", what | _card(experiment, name, classes))
+    for opens, kept in (("> **Warning", faces), ("*Re-estimated*", ", re-estimated |" in card)):
+        card = "\n\n".join(part for part in card.split("\n\n") if kept or not part.startswith(opens))
+    if faces:
+        said("warning: this model recognises people; do not publish it without the consent of all of them")
+    settings = {key: value for key, value in config.as_dict().items() if key not in WHERE_MADE}
+    settings |= {"methods": [name] if name != "original" else [], "elsewhere": [], "beside": []}
+    settings |= {"unlearning": {name: dict(config.unlearning[name])} if name != "original" else {}}
+    head = f"# The settings of these weights: {name}, {dataset.name}.\n"
+    load = _filled("load.txt", what | {"normalise": normalise, "classes": json.dumps(classes)})
+    for file, text in zip(FILES[1:], (card, head + yaml.safe_dump(settings, sort_keys=False), load), strict=True):
+        write_bytes(folder / file, text.encode())
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> str:
+    return Template((HERE / template).read_text(encoding="utf-8")).substitute(values)
+
+
+def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, Any]:
+    """What the card says of a model."""
+    config, dataset, made = experiment.config, experiment.dataset, measured_outputs(experiment, name).made
+    assert isinstance(config.forget_class, int)
+    forgotten, said_of = classes[config.forget_class], experiment.outputs(name)
+    sizes = {part: len(found.labels) for part, found in said_of.items()}
+    found = evaluated(experiment, said_of)
+    rows = {name: found.accuracy}
+    images = f"{sizes['forget_train']:,} of {sizes['remain_train'] + sizes['forget_train']:,} training images"
+    again = min(REESTIMATED_ON, sizes["remain_train"])
+    if batchnorms(experiment.model(name)) and (after := _reestimated(experiment, name, again)):
+        rows[f"{name}, re-estimated"] = after.accuracy
+    if name != "original":
+        rows["original, for comparison"] = evaluated(experiment, experiment.outputs("original")).accuracy
+    pretrained = config.pretraining["source"]
+    before = "" if pretrained == "none" else f"; pretrained on {pretrained}"
+    settings = "" if name == "original" else json.dumps(dict(config.unlearning[name]))
+    attack, machine = found.attack.asr, made.environment
+    return {
+        "title": f"{config.model}, {dataset.name}: {name}" + ("" if name == "original" else f" of {forgotten}"),
+        "network": f"{config.model}, width {config.width:g}",
+        "classes": ", ".join(classes),
+        "origin": f"{dataset.name}, {dataset.origin}",
+        "training": f"{config.epochs} epochs at learning rate {config.lr:g}, momentum {config.momentum:g}, batches of "
+        f"{config.batch_size}, seed {config.seed}, {experiment.precision}{before}",
+        "made_by": "that training alone" if name == "original" else f"`{name}`, `{settings}`",
+        "forgets": "nothing" if name == "original" else f"{forgotten}: {images}",
+        "seconds": f"{made.seconds[0]:.1f}",
+        "machine": machine["gpu"] or machine["cpu"],
+        "date": machine["date"],
+        "commit": machine["git_commit"],
+        "table": _table(rows, forgotten),
+        "reestimated_on": f"{again:,}",
+        "asr": attack.shown(".1f"),
+        "asr_low": _number(attack.low),
+        "asr_high": _number(attack.high),
+        "entropy": f"{found.entropy:.2f}",
+        "method": name,
+    }
+
+
+def _reestimated(experiment: Experiment, name: str, images: int) -> Evaluation | None:
+    """The model after re-estimation; None where the record has neither that nor images to compute it from."""
+    try:
+        return evaluation(experiment, name, images)
+    except NotRecorded:
+        return None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _table(rows: Mapping[str, Mapping[str, float]], forgotten: str) -> str:
+    sets = {"remain": "remaining classes", "forget": forgotten}
+    titles = [f"{sets[part.split('_')[0]]}, {part.split('_')[1]}" for part in SPLITS]
+    lines = [["model", *titles], ["---", *("---:" for _ in titles)]]
+    lines += [[row, *(f"{accuracy[part]:.2f}" for part in SPLITS)] for row, accuracy in rows.items()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,146 @@
+"""Exporting a model: what is in the folder is the model and its numbers, and the example in it loads them."""
+
+import runpy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from bu_core.__main__ import main
+from bu_core.commands import export
+from bu_core.config import Config
+from bu_core.data import SPLITS
+from bu_core.experiment import record
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.metrics import evaluation
+from bu_core.measures import accuracy
+from bu_core.models import build
+from tests.helpers import leave_record, small_experiment
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
+    return small_experiment(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def folder(made: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    export.write(made, "boundary_shrink", folder)
+    return folder
+
+
+def test_the_weights_are_those_of_the_model(made: Experiment, folder: Path):
+    kept, model = load_file(folder / "weights.safetensors"), made.model("boundary_shrink").state_dict()
+    assert kept.keys() == model.keys()
+    assert all(torch.equal(kept[name], model[name].cpu()) for name in kept)
+    with safe_open(folder / "weights.safetensors", framework="pt") as file:
+        assert '"model": "allcnn"' in file.metadata()["bu_core"]
+
+
+def test_the_card_has_the_numbers_of_the_model(made: Experiment, folder: Path):
+    card = (folder / "README.md").read_text()
+    assert "$" not in card
+    for name, row in (("boundary_shrink", "boundary_shrink"), ("original", "original, for comparison")):
+        numbers = " | ".join(f"{accuracy(found):.2f}" for found in made.outputs(name).values())
+        assert f"| {row} | {numbers} |" in card
+    images = len(made.outputs("original")["remain_train"].labels)
+    after = evaluation(made, "boundary_shrink", images).accuracy
+    assert f"| boundary_shrink, re-estimated | {' | '.join(f'{after[part]:.2f}' for part in SPLITS)} |" in card
+    assert f"computed anew on {images:,} images" in card
+    assert "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in card
+    assert '"epsilon": 0.1' in card
+    assert "recognises people" not in card
+
+
+def test_the_settings_are_a_profile_that_makes_the_same_model(made: Experiment, folder: Path, tmp_path: Path):
+    config = Config.from_profile(str(folder / "config.yml"), device="cpu", results_dir=str(tmp_path))
+    assert config.methods == ("boundary_shrink",)
+    assert Experiment(replace(config, precision="fp32")).key("boundary_shrink") == made.key("boundary_shrink")
+    assert not set(yaml.safe_load((folder / "config.yml").read_text())) & set(record.WHERE_MADE)
+
+
+def test_the_example_loads_the_weights(made: Experiment, folder: Path, capsys: pytest.CaptureFixture[str]):
+    example = folder / "load.py"
+    assert len([line for line in example.read_text().splitlines() if line.strip()]) <= 13
+    torch.manual_seed(0)
+    loaded = runpy.run_path(str(example))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        answer = made.model("boundary_shrink").cpu()(torch.rand(1, 1, 8, 8))
+    torch.testing.assert_close(loaded["logits"], answer)
+    assert capsys.readouterr().out.strip() == str(answer.argmax(1).item())
+
+
+def test_a_normalisation_that_is_no_part_of_the_weights_stands_in_the_example(made: Experiment, tmp_path: Path):
+    """As that of ImageNet's means, which a state_dict does not hold."""
+    other = made.fresh()
+    other._models = {"original": build("allcnn", 1, 10, 0.1, 0).eval()}
+    export.write(other, "original", tmp_path)
+    assert "model.normalise" not in (tmp_path / "load.py").read_text(), "the usual one"
+    other._models["original"].normalise([0.25], [0.5])
+    export.write(other, "original", tmp_path)
+    assert "model.normalise([0.25], [0.5])\nmodel.eval()" in (tmp_path / "load.py").read_text()
+
+
+def test_people_have_no_names_and_the_card_warns(made: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    faces = made.fresh()
+    faces.dataset = replace(made.dataset, name="faces", classes=tuple(f"Ann_{number}" for number in range(10)))
+    export.write(faces, "boundary_shrink", tmp_path)
+    texts = [(tmp_path / name).read_text() for name in ("README.md", "config.yml", "load.py")]
+    assert "> **Warning.** This model recognises people." in texts[0]
+    assert "person 5" in texts[0]
+    assert not any("Ann_" in text for text in texts)
+    assert b"Ann_" not in (tmp_path / "weights.safetensors").read_bytes()
+    assert "warning" in capsys.readouterr().out
+
+
+def test_original_and_retrain_of_a_record_need_no_data(
+    made: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    own = replace(made.config, results_dir=str(tmp_path / "results"))
+    (tmp_path / "own.yml").write_text(yaml.safe_dump(own.as_dict()))
+    for name in made.names:
+        made.weights(name), made.outputs(name), evaluation(made, name)
+    leave_record(made, tmp_path / "book" / "own")
+    monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    monkeypatch.setattr("bu_core.experiment.experiment.load", lambda *_: pytest.fail("a record is shown without data"))
+    for name in ("original", "retrain"):
+        assert main(["export", str(tmp_path / "own.yml"), "--method", name, "--out", str(tmp_path / "out")]) == 0
+        kept = load_file(tmp_path / "out" / "weights.safetensors")
+        assert all(torch.equal(kept[key], tensor.cpu()) for key, tensor in made.model(name).state_dict().items())
+    capsys.readouterr()
+    assert main(["export", str(tmp_path / "own.yml"), "--method", "random_labels", "--out", str(tmp_path / "x")]) == 1
+    assert "name a data_dir to compute it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "out", "says"),
+    [
+        ("shrink", "new", "--method='shrink': did you mean"),
+        ("retrain", "file", "cannot be written"),
+        ("retrain", "full", "holds other.txt; name a new folder"),
+        ("retrain", "", "--out='': must name a path"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    method: str,
+    out: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(export, "Experiment", lambda *_, **__: pytest.fail("work was begun"))
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "other.txt").touch()
+    assert main(["export", "smoke", "--method", method, "--out", str(tmp_path / out) if out else ""]) == 1
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert says in error
+    assert len(error.splitlines()) == 1
