@@ -214,6 +214,7 @@ def test_a_boundary_shrink_that_diverged_has_no_outcome(tmp_path: Path):
     assert found.outcomes == {"fgsm": None, "pgd": None}
     table = neighbours.search_table(found).data
     assert set(table.iloc[:, 2:].to_numpy().ravel()) == {"–"}
+    assert list(neighbours.at_own_epsilon(found).values())[:2] == ["<b>–</b>"] * 2, "the outcome stands first"
 
 
 def test_one_step_is_enough_where_it_crosses_agrees_and_is_faster(measured: Neighbours):
