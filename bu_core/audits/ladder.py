@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from ..data import SPLITS
 from ..measures import accuracy
 from ..training import Recipe
@@ -74,7 +76,7 @@ def constants() -> dict[str, object]:
         "shots": few_shot.SHOTS,
         "draws": few_shot.DRAWS,
         "penalty": few_shot.PENALTY,
-        "probe": probe.IMAGES,
+        "probe": [probe.IMAGES, probe.WEAKNESS, probe.STEPS],
         "steps": relearning.STEPS,
         "still": relearning.STILL,
         "looks": relearning.LOOKS,
@@ -88,56 +90,67 @@ class Rung:
     """One rung: its `title`, what the `auditor` has, the `unit` of its `value`, and how much Retrains may differ.
 
     `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
-    differ by for their seeds alone, where few are given.
+    differ by for their seeds alone, where few are given. `value(climb, retrains)`: of a model, beside the other Retrains.
     """
 
     title: str
     auditor: str
     unit: str
     slack: float
-    value: Callable[[Climb], float | None]
+    value: Callable[[Climb, Sequence[Climb]], float]
 
 
-def _shots(climbed: Climb) -> float:
-    return next(found.ridge for found in climbed.after.few_shot if found.shots == 5)
+def _few_shot(made: Climb) -> float:
+    """With 5 images, by the head that finds more: an auditor tries both."""
+    found = next(found for found in made.after.few_shot if found.shots == 5)
+    return max(found.prototype, found.ridge)
+
+
+def _from_retrains(made: Climb, retrains: Sequence[Climb]) -> float:
+    """How far the profile of D_ft over the other classes lies from those of Retrains, on average; 0 without any."""
+    own = torch.tensor(made.after.neighbours.profile, dtype=torch.float64)
+    others = [torch.tensor(retrain.after.neighbours.profile, dtype=torch.float64) for retrain in retrains]
+    return sum(neighbours.divergence(own, other).item() for other in others) / max(1, len(others))
 
 
 RUNGS: dict[str, Rung] = {
     "output": Rung(
-        "Outputs", "the answers", "% of D_f recognised", 1.0, lambda made: made.before.accuracy["forget_train"]
+        "Outputs", "the answers", "% of D_f recognised", 1.0, lambda made, _: made.before.accuracy["forget_train"]
     ),
     "reestimation": Rung(
         "Re-estimation",
         "unlabelled remaining images",
         "% of D_f recognised",
         1.0,
-        lambda made: made.after.accuracy["forget_train"],
+        lambda made, _: made.after.accuracy["forget_train"],
     ),
-    "threshold": Rung("Threshold", "the logits", "AUC, %", 3.0, lambda made: 100 * made.after.threshold.auc),
-    "neighbours": Rung(
-        "Neighbour classes", "the posteriors", "bits from Retrain", 0.02, lambda made: made.after.neighbours.on_average
+    "threshold": Rung(
+        "Threshold", "the logits", "% of D_ft recalled", 5.0, lambda made, _: made.after.threshold.recall
     ),
-    "few_shot": Rung("Few shots", "5 labelled images of the class", "% of D_ft recalled", 6.0, _shots),
+    "neighbours": Rung("Neighbour classes", "the posteriors", "bits from Retrain", 0.02, _from_retrains),
+    "few_shot": Rung(
+        "Few shots", "5 labelled images of the class", "% of D_ft recalled", 6.0, lambda made, _: _few_shot(made)
+    ),
     "probe": Rung(
         "Linear probe",
         "500 labelled images of the class",
         "% of D_ft recalled",
         5.0,
-        lambda made: made.after.probe.recall,
+        lambda made, _: made.after.probe.recall,
     ),
     "relearn_remaining": Rung(
         "Relearning without the class",
         "labelled remaining images",
         "% of D_f recognised",
         1.0,
-        lambda made: made.relearn_remaining.best,
+        lambda made, _: made.relearn_remaining.best,
     ),
     "relearn_few": Rung(
         "Relearning on few",
         "100 labelled images of the class",
         "steps to half of the original's D_ft",
         8.0,
-        lambda made: float(made.relearn_few.steps),
+        lambda made, _: float(made.relearn_few.steps),
     ),
 }
 
@@ -150,7 +163,7 @@ class Reading:
     lies. On a side where the class is better hidden than Retrain hides it, the model shows that it was made to forget.
     """
 
-    value: float | None
+    value: float
     low: float | None
     high: float | None
     side: Side | None
@@ -159,10 +172,11 @@ class Reading:
 
 def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb]) -> Reading:
     """The verdict of a rung on a model, beside the climbs of Retrains; without any there is none."""
-    value = rung.value(suspect)
-    known = [found for retrain in retrains if (found := rung.value(retrain)) is not None]
-    if value is None or not known:
+    others = [retrain for retrain in retrains if retrain is not suspect]
+    value = rung.value(suspect, others)
+    if not others:
         return Reading(value, None, None, None, "no retrain given")
+    known = [rung.value(one, [other for other in others if other is not one]) for one in others]
     low, high = min(known) - rung.slack, max(known) + rung.slack
     side: Side = "below" if value < low else "above" if value > high else "inside"
     return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known")
