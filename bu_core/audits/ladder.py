@@ -6,6 +6,7 @@ that never saw the class ranks its images above others too, and learns it from a
 with the range of the Retrains, on both sides.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,6 +60,15 @@ def climb(suspect: Evidence, original: Evidence, retrains: Sequence[Evidence], r
     )
 
 
+def masked(original: Evidence) -> Evidence:
+    """The control: the original with its output row of the class set to zero, which hides it and forgets nothing."""
+    model = copy.deepcopy(original.model)
+    with torch.no_grad():
+        for weight in model.classifier.parameters():
+            weight[original.forget_class] = 0
+    return Evidence(model, original.split, original.precision, original.seed, original.limit)
+
+
 def _frozen(suspect: Evidence, retrains: Sequence[Evidence]) -> Frozen:
     return Frozen(
         {part: accuracy(suspect.outputs(part)) for part in SPLITS},
@@ -90,7 +100,7 @@ class Rung:
     """One rung: its `title`, what the `auditor` has, the `unit` of its `value`, and how much Retrains may differ.
 
     `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
-    differ by for their seeds alone, where few are given. `value(climb, retrains)`: of a model, beside the other Retrains.
+    differ by for their seeds alone, where few are given. `value(climb, retrains)`: a model's, beside other Retrains.
     """
 
     title: str

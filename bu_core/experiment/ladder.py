@@ -1,6 +1,7 @@
 """The ladder of audits, measured of a model of an experiment and kept; see `bu_core.audits.ladder`."""
 
 from ..audits import ladder as audits
+from ..audits.evidence import Evidence
 from ..audits.ladder import Climb
 from .experiment import Experiment
 from .measurement import measurement
@@ -14,6 +15,15 @@ def _beside(experiment: Experiment) -> tuple[str, ...]:
 @measurement(of=_beside, constants=audits.constants)
 def ladder(experiment: Experiment, model: str) -> Climb:
     """What every rung finds of one model; compared with the experiment's own Retrain, where it has one."""
+    return _climbed(experiment, experiment.evidence(model))
+
+
+@measurement(of=_beside, constants=audits.constants)
+def masked_ladder(experiment: Experiment) -> Climb:
+    """The same of the original with its output row of the class set to zero: the control that the ladder must catch."""
+    return _climbed(experiment, audits.masked(experiment.evidence("original")))
+
+
+def _climbed(experiment: Experiment, suspect: Evidence) -> Climb:
     retrains = [experiment.evidence(name) for name in _beside(experiment) if name == "retrain"]
-    original = experiment.evidence("original")
-    return audits.climb(experiment.evidence(model), original, retrains, experiment.recipe)
+    return audits.climb(suspect, experiment.evidence("original"), retrains, experiment.recipe)
