@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from .checks import Range, SettingError, checked, file_of, from_yaml, keyword_settings, listed, one_of, path_of, shown
 from .data import DATASETS
 from .models import MODELS, ONE_WIDTH, pretraining
-from .unlearning import METHODS, method_settings
+from .unlearning import METHODS, OF_THE_PAPER, method_settings
 
 PROFILES = Path(__file__).resolve().parent.parent / "notebooks" / "profiles"
 LARGEST_PROFILE = 100_000  # bytes
@@ -52,7 +52,7 @@ class Config:
     batch_size: Annotated[int, Range(1)] = 64
     lr: Annotated[float, Range(0, open=True)] = 0.1
     momentum: Annotated[float, Range(0, 0.9999)] = 0.9
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = OF_THE_PAPER
     unlearning: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shadow_models: Annotated[int, Range(0, 64)] = 0
     timing_runs: Annotated[int, Range(1)] = 5

@@ -13,15 +13,17 @@ from ..checks import keyword_settings, one_of
 from .amnesiac import amnesiac
 from .boundary_expanding import boundary_expanding
 from .boundary_shrink import boundary_shrink
+from .delete import delete
 from .finetune import finetune
 from .fisher import fisher
 from .negative_gradient import negative_gradient
 from .random_labels import random_labels
 from .register import Method, method
 from .retrain import retrain
+from .spotter import spotter
 from .task import UnlearningTask
 
-__all__ = ["METHODS", "Method", "UnlearningTask", "changed_settings", "method", "method_settings"]
+__all__ = ["METHODS", "OF_THE_PAPER", "Method", "UnlearningTask", "changed_settings", "method", "method_settings"]
 
 METHODS: dict[str, Method] = {
     "retrain": retrain,
@@ -32,7 +34,10 @@ METHODS: dict[str, Method] = {
     "boundary_expanding": boundary_expanding,
     "fisher": fisher,
     "amnesiac": amnesiac,
+    "delete": delete,
+    "spotter": spotter,
 }
+OF_THE_PAPER = tuple(METHODS)[:8]  # the methods that the paper compares, in the order of its tables
 
 
 def method_settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:

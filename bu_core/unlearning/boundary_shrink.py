@@ -17,6 +17,7 @@ from ..data import LabelledImages, pixels
 from ..models import Classifier, reset_last
 from ..training import Penalty, Precision, at_once, autocast, predict
 from . import companions
+from .inversion import inverted
 from .register import method
 from .task import UnlearningTask
 
@@ -42,7 +43,9 @@ def boundary_shrink(
     curvature: Annotated[float, Range(0)] = 0.0,
     reweighting: bool = False,
     remaining: Remaining = 0,
-    stand_ins: Literal["none", "crossed"] = "none",
+    stand_ins: Literal["none", "crossed", "inverted"] = "none",
+    inversions: Annotated[int, Range(2)] = 256,
+    inversion_steps: Annotated[int, Range(1)] = 200,
     keep: Keep = 1.0,
     target: Literal["nearest", "soft", "uniform"] = "nearest",
     reset: Annotated[int, Range(0)] = 0,
@@ -57,10 +60,11 @@ def boundary_shrink(
 
     `target="soft"` learns the original's answer without the forgotten class instead (masked distillation, Zhou et al.
     2025), `uniform` an even share of each other class. `remaining` unlabelled images of D_r go beside the batches, and
-    keep the original's answers with the weight `keep`; where there are none, `stand_ins` may: `crossed`, the cross
-    samples of D_f, which keep the original's answers there without the forgotten class. `reset` gives so many last
-    blocks the weights from before the original's training, and the forgotten class's output too; answers kept are then
-    without that class. `disperse` is the weight of `alikeness`, which keeps features of D_f apart.
+    keep the original's answers with the weight `keep`; where there are none, `stand_ins` may, with the answers
+    there less the forgotten class: `crossed`, the cross samples of D_f; `inverted`, so many `inversions` of the
+    original, made in `inversion_steps` (`inversion.py`). `reset` gives so many last blocks the weights from before the
+    original's training, and the forgotten class's output too; answers kept are then without that class. `disperse` is
+    the weight of `alikeness`, which keeps features of D_f apart.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
@@ -71,11 +75,17 @@ def boundary_shrink(
     else:
         logits = predict(original, forget.images, precision) * (target == "soft")
         data = task.relabelled(companions.masked(logits, task.split.forget_class))
-    beside = None
+    images = None
     if stand_ins == "crossed":
-        beside = companions.answered(task, crossed_images(original, forget, epsilon, precision, *walk), keep, True)
+        images = crossed_images(original, forget, epsilon, precision, *walk)
+    elif stand_ins == "inverted":
+        others = [label for label in range(len(task.split.classes)) if label != task.split.forget_class]
+        shape, seed = forget.images.shape[1:], task.recipe.seed
+        images = inverted(original, others, shape, inversions, inversion_steps, precision, seed)
     elif remaining:
-        beside = companions.answered(task, companions.remaining_images(task, remaining), keep, reset > 0)
+        images = companions.remaining_images(task, remaining)
+    without_class = reset > 0 or not remaining
+    beside = companions.answered(task, images, keep, without_class) if images is not None else None
     how: dict[str, Any] = {"label": "boundary_shrink", "batchnorm": batchnorm, "companions": beside}
     if curvature:
         how["penalty"] = kept_curvature(original, forget, curvature)

@@ -158,7 +158,14 @@ def test_settings_of_a_method_are_the_defaults_where_none_are_given():
     released = {"search": "fgsm", "steps": 5, "step_size": 0.3, "curvature": 0.0, "reweighting": False}
     paper = {"epochs": 10, "lr": 1e-5, "epsilon": 0.3, "batchnorm": "train"}
     beside = {"remaining": 0, "keep": 1.0}
-    ours = beside | {"stand_ins": "none", "target": "nearest", "reset": 0, "disperse": 0.0}
+    ours = beside | {
+        "stand_ins": "none",
+        "inversions": 256,
+        "inversion_steps": 200,
+        "target": "nearest",
+        "reset": 0,
+        "disperse": 0.0,
+    }
     assert dict(config.unlearning[SHRINK]) == paper | released | ours
     assert dict(config.unlearning[EXPANDING]) == {"epochs": 10, "lr": 1e-4, "batchnorm": "train"} | beside
     assert dict(config.unlearning["retrain"]) == {}

@@ -14,10 +14,10 @@ from bu_core.experiment import fitting
 from bu_core.experiment.experiment import Experiment
 from bu_core.models import build
 from bu_core.store import DamagedArtefactWarning
-from bu_core.unlearning import METHODS
+from bu_core.unlearning import OF_THE_PAPER
 from tests.helpers import QUICK, quick_config, refusal, same_state
 
-NAMES = ("original", *METHODS)
+NAMES = ("original", *OF_THE_PAPER)
 
 
 def made(results: Path, **changes: Any) -> tuple[list[str], Experiment]:
@@ -116,7 +116,7 @@ def test_a_second_run_makes_nothing(results: Path, first: tuple[list[str], Exper
     [
         ({"unlearning": QUICK | {"boundary_shrink": {"epochs": 1, "lr": 1e-3}}}, ["boundary_shrink"]),
         ({"methods": ["boundary_expanding", "retrain"]}, []),
-        ({"forget_class": "7"}, list(METHODS)),
+        ({"forget_class": "7"}, list(OF_THE_PAPER)),
         ({"seed": 1}, list(NAMES)),
     ],
     ids=["a method's rate", "fewer methods", "the forgotten class", "the seed"],

@@ -119,6 +119,7 @@ def test_the_same_seed_gives_the_same_model(task: UnlearningTask, method: str):
         {"target": "soft", "reset": 2, "batchnorm": "remaining", "remaining": 30},
         {"disperse": 1.0, "batchnorm": "remaining", "remaining": 30},
         {"stand_ins": "crossed", "batchnorm": "remaining"},
+        {"stand_ins": "inverted", "inversions": 40, "inversion_steps": 30, "batchnorm": "remaining"},
         {"remaining": 30, "batchnorm": "frozen"},
         {"remaining": 30, "batchnorm": "train"},
         {"curvature": 0.1, "epochs": 3, **LASTING},

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bu_core.config import Config
 from bu_core.data import Dataset, LabelledImages, pixels
 from bu_core.models import Classifier, build
 from bu_core.training import predict
-from bu_core.unlearning import METHODS, UnlearningTask
+from bu_core.unlearning import METHODS, OF_THE_PAPER, UnlearningTask
 from bu_core.unlearning import method as register_method
 from bu_core.unlearning import task as task_module
 from bu_core.unlearning.boundary_shrink import (
@@ -191,6 +192,32 @@ def test_random_labels_are_never_the_own_and_evenly_spread(task: UnlearningTask,
     assert sum(counts) == count
     assert chisquare(counts).pvalue > 0.001
     assert labels[:-1].ne(labels[1:]).float().mean() > 0.6, "drawn in no order"
+
+
+def test_delete_teaches_the_originals_answers_without_the_class(task: UnlearningTask, fit: Fit):
+    run("delete", task)
+    call, forget = fit.only(), task.split.forget_train
+    logits, others = predict(task.original, forget.images, "fp32"), [0, 1, 3]
+    assert torch.equal(call["data"].images, forget.images)
+    torch.testing.assert_close(call["data"].labels[:, others], logits[:, others].softmax(1))
+    assert (call["data"].labels[:, 2] == 0).all()
+    assert same_state(call["model"], task.original)
+
+
+def test_spotter_shares_its_loss_between_the_class_and_what_lies_near_it(task: UnlearningTask, fit: Fit):
+    """share L_u + (1 - share) L_o + disperse L_sim, with images within epsilon of D_f in L_o."""
+    run("spotter", task, share=0.6, disperse=2.0, epsilon=0.05)
+    call, forget = fit.only(), task.split.forget_train
+    near, answers = call["companions"], call["data"].labels
+    assert 0 < (near.images.int() - forget.images.int()).abs().max() <= 13
+    assert near.weight == pytest.approx(0.4)
+    assert (near.targets[:, 2] == 0).all()
+    assert (answers[:, 2] == 0).all()
+    logits = torch.randn(len(forget), 4, generator=torch.Generator().manual_seed(0))
+    assert call["objective"](logits, answers).item() == pytest.approx(0.6 * F.cross_entropy(logits, answers).item())
+    features = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    assert call["on_features"](features).item() == pytest.approx(2.0)
+    assert call["batchnorm"] == "frozen"
 
 
 def test_negative_gradient_raises_the_loss_step_by_step(task: UnlearningTask):
@@ -472,7 +499,8 @@ def test_a_heavier_penalty_keeps_the_curvature_nearer_to_the_originals(task: Unl
 
 def test_the_methods_of_the_paper_are_registered_under_their_names():
     expected = {"retrain", "finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding"}
-    assert expected | {"fisher", "amnesiac"} <= set(METHODS)
+    assert expected | {"fisher", "amnesiac"} == set(OF_THE_PAPER)
+    assert Config().methods == OF_THE_PAPER
     assert all(method.unlearn.__name__ == name for name, method in METHODS.items())
 
 

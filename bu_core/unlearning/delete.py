@@ -1,0 +1,22 @@
+"""DELETE: distil the original on D_f, with the forgotten class masked out of its answers (Zhou et al., CVPR 2025)."""
+
+from ..checks import BatchNorm, Epochs, LearningRate
+from ..models import Classifier
+from ..training import predict
+from .companions import masked
+from .register import method
+from .task import UnlearningTask
+
+
+@method(title="DELETE", colour="#44AA99")
+def delete(
+    task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.01, batchnorm: BatchNorm = "train"
+) -> Classifier:
+    """The original, fitted to its own answers on D_f less the forgotten class (`masked`).
+
+    The cross-entropy of these answers has the gradient of the paper's divergence. The released code trains in either
+    mode of BatchNorm; the default rate is ours.
+    """
+    logits = predict(task.original, task.split.forget_train.images, task.recipe.precision)
+    data = task.relabelled(masked(logits, task.split.forget_class))
+    return task.fitted(task.original, data, label="delete", epochs=epochs, lr=lr, batchnorm=batchnorm)
