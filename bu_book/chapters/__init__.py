@@ -18,6 +18,8 @@ CHAPTERS = (
     "decision_space",
     "entropy",
     "neighbours",
+    "settings",
+    "seeds",
     "ledger",
 )
 

@@ -1,0 +1,92 @@
+"""The chapter on settings, on planted points."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from bu_book.chapters import settings
+from bu_book.chapters.settings import Fisher, RateCurve, Rates, over_alpha, over_rates
+from bu_book.gaps import Gaps
+from bu_core.data import SPLITS
+from bu_core.experiment import over_settings, record
+from bu_core.experiment.metrics import metrics
+from bu_core.experiment.over_settings import FisherPoint, FisherSweep, Point
+from tests.book.notebooks import templates
+from tests.helpers import leave_record, small_experiment
+
+
+def planted(forget: float, asr: float) -> Point:
+    return Point(dict.fromkeys(SPLITS, 90.0) | {"forget_train": forget}, {"own_outputs": asr, "confidence": 50.0})
+
+
+def rates() -> Rates:
+    """At 0.1 nothing is left and one attack finds 20 points more than after Retrain; at 0.2 the fit diverged."""
+    points = {0.05: planted(40.0, 60.0), 0.1: planted(1.0, 60.0), 0.2: Point({}, {})}
+    return Rates(
+        [RateCurve("finetune", 0.1, points)], {"own_outputs": 40.0, "confidence": 45.0}, Gaps(["Finetune at 0.4"])
+    )
+
+
+def test_the_corner_of_the_claim_is_an_empty_class_and_an_attack_that_finds_more():
+    found = rates()
+    curve = found.curves[0]
+    assert found.like_the_claim(curve, "own_outputs") == [0.1]
+    assert found.like_the_claim(curve, "confidence") == [], "5 points more are near"
+    words = templates("settings").in_the_corner(found)
+    assert "**Finetune** empties $D_f$ (1 % at most) at 1 of 2 rates" in words
+    assert "Own outputs: 0.1; Confidence: none" in words
+    assert "Not recorded of this run: 1 points" in words
+
+
+def test_the_table_marks_the_rate_of_the_run_and_has_no_number_of_what_diverged():
+    table = settings.rate_table(rates()).data
+    assert table.index.get_level_values(1).tolist() == ["0.05", "<b>0.1</b>", "0.2"]
+    assert table["Own outputs: ASR less Retrain's, points"].tolist() == ["+20.0", "+20.0", "–"]
+    assert settings.rate_table(Rates([], {}, Gaps())) is settings.rate_curves(Rates([], {}, Gaps())) is None
+
+
+def fisher() -> Fisher:
+    """With the neuron erased the class is gone whatever the noise; the noise alone takes it at 1e-4."""
+    like = dict.fromkeys(SPLITS, 99.0)
+    left = {("kept", 0.0): 100.0, ("kept", 1e-6): 100.0, ("kept", 1e-4): 2.0}
+    left |= {("erased", 0.0): 0.0, ("erased", 1e-6): 0.0, ("erased", 1e-4): 0.0}
+    points = [FisherPoint(alpha, row, planted(forget, 20.0), like) for (row, alpha), forget in left.items()]
+    return Fisher(1e-6, FisherSweep(points, dict.fromkeys(SPLITS, 2000)))
+
+
+def test_fisher_is_told_beside_the_mask():
+    words = templates("settings").noise_or_neuron(fisher())
+    assert "**Noise alone**, the neuron kept: 90.00 % of $D_r$, 100.00 % of $D_f$" in words
+    assert "below 10 % at a strength of 0.0001; there 90.0 % of $D_{rt}$ are left" in words
+    table = settings.fisher_table(fisher()).data
+    assert table.index.get_level_values(0).tolist() == ["kept"] * 3 + ["erased"] * 3
+    assert settings.fisher_table(None) is settings.fisher_curves(None) is None
+    assert templates("settings").noise_or_neuron(None) == ""
+
+
+def test_the_figures_have_a_line_a_method_and_a_mark_a_rate():
+    figure = settings.rate_curves(rates())
+    assert [axes.get_title() for axes in figure.axes] == ["Finetune", ""]
+    assert {text.get_text() for text in figure.axes[0].texts} == {"0.05", "0.1"}
+    plt.close(figure)
+    figure = settings.fisher_curves(fisher())
+    assert [len(axes.get_lines()) for axes in figure.axes] == [4, 4], "three sets, and the run's own strength"
+    plt.close(figure)
+
+
+def test_of_a_record_the_run_itself_is_known_and_the_other_rates_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    changes = {"methods": ("retrain", "random_labels"), "unlearning": {"random_labels": {"epochs": 1}}}
+    made = small_experiment(tmp_path / "made", **changes)
+    metrics(made)
+    monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    leave_record(made, tmp_path / "book" / "small")
+    shown = small_experiment(tmp_path / "shown", **changes)
+    assert over_alpha(shown) is None
+    found, own = over_rates(shown), made.config.unlearning["random_labels"]["lr"]
+    assert [list(curve.points) for curve in found.curves] == [[own]]
+    assert len(found.gaps.not_recorded) == len(over_settings.RATE_FACTORS["random_labels"]) - 1
+    asr = metrics(made).methods["random_labels"].attacks["own_outputs"].asr.value
+    assert found.curves[0].points[own].asr["own_outputs"] == pytest.approx(asr)
