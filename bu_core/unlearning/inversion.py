@@ -64,7 +64,7 @@ def inverted(
     finally:
         for hook in hooks:
             hook.remove()
-    return (images.detach() * 255).round().to(torch.uint8).contiguous()
+    return (images.detach() * 255).round().to(torch.uint8)
 
 
 def _variation(images: Tensor) -> Tensor:
