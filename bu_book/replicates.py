@@ -158,6 +158,15 @@ def over(experiment: Experiment, ask: Callable[[Experiment], float]) -> Values:
     return Values(found, missing)
 
 
+def attacks_made(experiment: Experiment) -> list[str]:
+    """The attacks that were made on Retrain in any replicate, in the order of ATTACKS."""
+    made = set[str]()
+    for run in replicates(experiment).values():
+        with suppress(NotRecorded, CannotTest):
+            made |= set(seen(run, "retrain").asr)
+    return [kind for kind in ATTACKS if kind in made]
+
+
 def by_class(experiment: Experiment, methods: tuple[str, ...], ask: Callable[[Experiment], float]) -> dict[str, float]:
     """A number by the name of the forgotten class, for this run's own and those that its config names elsewhere.
 

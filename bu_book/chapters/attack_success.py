@@ -5,7 +5,6 @@ A claim about an ASR is judged by every attack that a run makes.
 
 import math
 import statistics
-from contextlib import suppress
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -24,7 +23,6 @@ from bu_core.results import Estimate
 from ..claims import (
     NEAR,
     Bounds,
-    CannotTest,
     Check,
     Effect,
     Evidence,
@@ -34,7 +32,7 @@ from ..claims import (
     claim,
     needs,
 )
-from ..replicates import Values, over, replicates, seen
+from ..replicates import Values, attacks_made, over, seen
 from ..style import GREY, PAPER, as_table, colour, set_title, title, with_ends
 
 measure = metrics  # the attacks are made on every model of every run
@@ -164,25 +162,13 @@ def asr(run: Experiment, name: str, kind: str) -> float:
     return found[kind]
 
 
-def kinds(experiment: Experiment) -> list[str]:
-    """The attacks that were made on Retrain in any replicate, in the order of ATTACKS."""
-    made = {kind for run in replicates(experiment).values() for kind in _made(run)}
-    return [kind for kind in ATTACKS if kind in made]
-
-
-def _made(run: Experiment) -> dict[str, float]:
-    with suppress(NotRecorded, CannotTest):
-        return seen(run, "retrain").asr
-    return {}
-
-
 def beyond_retrain(experiment: Experiment, name: str, *, near: bool, paper: str) -> list[Effect]:
     """By attack, the ASR of a model less Retrain's, which has to be `near` 0, or else above it.
 
     What counts as 0 is what two Retrains may differ by. The original, which has forgotten nothing, has to fail as near,
     or could pass as above: else the check says nothing.
     """
-    asked, effects = kinds(experiment), []
+    asked, effects = attacks_made(experiment), []
     for kind in asked:
 
         def less(model: str, kind: str = kind) -> Values:

@@ -30,9 +30,9 @@ from ..claims import (
     claim,
     needs,
 )
-from ..replicates import over, seen
+from ..replicates import attacks_made, over, seen
 from ..style import as_table, in_figure, number, set_title, title
-from .attack_success import asr, beyond_retrain, kinds
+from .attack_success import asr, beyond_retrain
 
 measure = metrics  # the accuracies are computed for every model of every run
 
@@ -164,7 +164,7 @@ def fisher_ruins(experiment: Experiment) -> Evidence:
     """What Fisher shows to each attack; an attack that finds as little after Retrain cannot tell the two apart."""
     needs(experiment, "fisher", "retrain")
     effects = []
-    for kind in kinds(experiment):
+    for kind in attacks_made(experiment):
         values = over(experiment, lambda run, kind=kind: asr(run, "fisher", kind))  # type: ignore[misc]
         retrained = over(experiment, lambda run, kind=kind: asr(run, "retrain", kind))  # type: ignore[misc]
         mean = statistics.fmean(retrained.found.values())

@@ -26,6 +26,7 @@ from bu_book.chapters.attention import (
     attention_maps,
     centre,
     checks,
+    floors,
     ink,
     layer,
     look,
@@ -38,6 +39,7 @@ from bu_book.chapters.attention import (
     summary,
 )
 from bu_book.claims import CLAIMS, NOT_MEASURED, CannotTest, judge
+from bu_core.data import Dataset
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import NotRecorded, Record
 from bu_core.models import Classifier, build
@@ -264,7 +266,7 @@ def test_a_model_that_diverged_is_not_looked_at(tmp_path: Path):
     assert "boundary_expanding" not in diverged.sound
     assert measure(diverged).models == ["original", "retrain", "boundary_shrink"]
     judged = judge(CLAIMS[11], diverged)
-    assert (judged.verdict, judged.missing) == (NOT_MEASURED, "boundary_expanding diverged")
+    assert judged.checks[-1].measured == "boundary_expanding diverged"
 
 
 def as_faces(experiment: Experiment) -> Experiment:
@@ -284,17 +286,42 @@ def test_of_faces_there_is_a_mean_image_of_several_people(experiment: Experiment
     )
 
 
-def test_single_images_are_shown_of_faces_alone(experiment: Experiment):
-    with pytest.raises(NotRecorded, match="of faces alone"):
-        overlays(experiment)
-    found = overlays(as_faces(experiment))
-    assert torch.equal(found.images[..., 0], experiment.sampled("forget_train").images[:4, 0])
-    assert {name: tuple(of.shape) for name, of in found.maps.items()} == dict.fromkeys(FIGURE_5_MODELS, (4, 8, 8))
-    figure = attention.maps_over_images(found)
-    assert [axes.get_title() for axes in figure.axes[:5]] == [
-        "Original", "Retrain", "Boundary Shrink", "Boundary Expanding", "",
+def test_single_images_are_shown_with_both_maps_and_the_object(experiment: Experiment):
+    found = overlays(experiment)
+    assert torch.equal(found.images[..., 0], experiment.sampled("forget_train").images[:8, 0])
+    assert torch.equal(found.masks, ink(experiment.sampled("forget_train").images[:8]))
+    shapes = dict.fromkeys(FIGURE_5_MODELS, (8, 8, 8))
+    for asked in ("predicted", "true"):
+        assert {name: tuple(of.shape) for name, of in getattr(found, asked).items()} == shapes
+    figure = attention.images_for_true_class(found)
+    assert len(figure.axes) == 4 * 8
+    assert [axes.get_ylabel() for axes in figure.axes[::8]] == [
+        "Original", "Retrain", "Boundary\nShrink", "Boundary\nExpanding",
     ]  # fmt: skip
     plt.close(figure)
+    without = replace(experiment.dataset, name="cifar10")
+    assert overlays(_named(experiment, without)).masks is None, "of CIFAR-10 nothing says where the object is"
+
+
+def _named(experiment: Experiment, dataset: Dataset) -> Experiment:
+    other = copy.copy(experiment)
+    other.dataset = dataset
+    return other
+
+
+def test_the_floor_of_a_map_is_its_least_value_over_its_largest():
+    """Red is nowhere 0: brightness 51 beside the patch of 255, a fifth of it. Green is 0 beside its patch."""
+    images = patches()[:1].repeat(2, 1, 1, 1)
+    images[:, 0][images[:, 0] == 0] = 51
+    found = floors(detector(), images, torch.tensor([0, 1]))
+    assert found.tolist() == pytest.approx([0.2, 0.0], abs=1e-6)
+    assert floors(detector(), images, torch.tensor([2, 2])).isnan().all(), "a blank map has none"
+
+
+def test_the_floors_of_a_run_are_kept_by_model(experiment: Experiment):
+    found = attention.floor_of(experiment)
+    assert tuple(found) == FIGURE_5_MODELS
+    assert all(each.predicted is None or 0 <= each.predicted < 100 for each in found.values())
 
 
 def test_no_image_is_shown_from_a_record(experiment: Experiment):
@@ -341,7 +368,7 @@ def test_without_an_object_nothing_is_judged(experiment: Experiment, monkeypatch
     monkeypatch.setattr(attention, "OBJECTS", {})
     judged = judge(CLAIMS[11], experiment)
     assert (judged.verdict, judged.checks) == (NOT_MEASURED, [])
-    assert judged.missing == "the data set says of no pixel whether it belongs to the object"
+    assert judged.reason == "the data set says of no pixel whether it belongs to the object"
 
 
 def test_a_model_without_maps_has_no_dot():

@@ -34,7 +34,7 @@ from bu_book.chapters.decision_space import (
     margins,
     measure,
 )
-from bu_book.claims import CLAIMS, NOT_MEASURED, CannotTest, judge
+from bu_book.claims import CLAIMS, CannotTest, judge
 from bu_book.style import INK, as_svg
 from bu_core.experiment.experiment import Experiment
 from bu_core.measures import Outputs
@@ -299,7 +299,7 @@ def test_a_model_that_diverged_is_in_no_map(tmp_path: Path):
     assert "boundary_expanding" not in diverged.sound
     assert tuple(measure(diverged).models) == ("original", "retrain", "boundary_shrink")
     judged = judge(CLAIMS[12], diverged)
-    assert (judged.verdict, judged.missing) == (NOT_MEASURED, "boundary_expanding diverged")
+    assert judged.checks[-1].measured == "boundary_expanding diverged"
 
 
 # --- the figure, the tables, the claim ------------------------------------------------------------------------------

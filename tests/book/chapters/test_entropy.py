@@ -1,13 +1,12 @@
-"""Figure 7 and its table, and the verdict on claim 13."""
+"""Figure 7 and its table, and the secondary checks of claim 13."""
 
 import math
 
 import matplotlib.pyplot as plt
 import pytest
 
-from bu_book import claims
 from bu_book.chapters import entropy
-from bu_book.claims import PARTLY, REPRODUCED, CannotTest
+from bu_book.claims import CannotTest
 from bu_core.experiment.metrics import Metrics
 from tests.book import printed
 from tests.book.printed import changed, without
@@ -29,18 +28,13 @@ def as_in_figure_7() -> Metrics:
     return found
 
 
-def verdict(found: Metrics) -> str:
-    return claims.verdict(claims.CLAIMS[13], entropy.checks(found)).verdict
-
-
-def test_what_the_paper_reads_reproduces_its_claim(as_in_figure_7: Metrics):
-    assert verdict(as_in_figure_7) == REPRODUCED
+def test_what_the_paper_reads_passes_the_secondary_checks(as_in_figure_7: Metrics):
+    assert all(check.holds for check in entropy.checks(as_in_figure_7))
 
 
 def test_a_shrink_farther_from_retrain_than_random_labels_fails_one_check(as_in_figure_7: Metrics):
     far = changed(as_in_figure_7, "boundary_shrink", entropy=printed.entropy(0.85, forget_train=1.1))
     failed = [check for check in entropy.checks(far) if not check.holds]
-    assert verdict(far) == PARTLY
     assert [(check.rule, check.measured) for check in failed] == [
         ("Random Labels' distance from Retrain's D_f entropies exceeds Boundary Shrink's", "0.80 against 0.85 nats")
     ]

@@ -1,9 +1,22 @@
-"""The ledger has every claim of the paper, and counts them by verdict."""
+"""The ledger has every claim of the paper, and names them by verdict."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from bu_book import chapters, claims
 from bu_book.chapters import ledger
-from bu_book.claims import NOT_MEASURED, NOT_REPRODUCED, REPRODUCED, Claim, Judgement
+from bu_book.claims import CONFIRMED, CONTRADICTED, DEPENDS, NOT_MEASURED, VERDICTS, Claim, Evidence, Judgement
+from bu_core.config import Config
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.record import ROOT
 from tests.book.notebooks import templates
+
+
+def judgement(number: int, verdict: str) -> Judgement:
+    return Judgement(Claim(number, "source", "text", f"claim {number}", lambda run: Evidence([])), verdict, [], [])
 
 
 def test_it_has_every_claim_that_a_chapter_judges():
@@ -11,18 +24,35 @@ def test_it_has_every_claim_that_a_chapter_judges():
     assert sorted(claims.CLAIMS) == list(ledger.PAPER_CLAIMS)
 
 
-def test_claims_are_counted_from_the_best_verdict_to_none():
-    verdicts = {1: NOT_MEASURED, 2: NOT_REPRODUCED, 3: REPRODUCED, 4: REPRODUCED}
-    judgements = [
-        Judgement(Claim(number, "source", "text", lambda experiment: []), verdict, [], None)
-        for number, verdict in verdicts.items()
-    ]
-    counted = ledger.by_verdict(judgements)
-    assert list(counted.items()) == [(REPRODUCED, [3, 4]), (NOT_REPRODUCED, [2]), (NOT_MEASURED, [1])]
+def test_claims_are_listed_by_verdict_in_one_order():
+    verdicts = {1: NOT_MEASURED, 2: CONTRADICTED, 3: f"{DEPENDS} the attack", 4: CONFIRMED, 5: CONFIRMED}
+    listed = ledger.by_verdict([judgement(number, verdict) for number, verdict in verdicts.items()])
+    numbers = {verdict: [found.claim.number for found in judged] for verdict, judged in listed.items()}
+    assert list(numbers.items()) == [(CONFIRMED, [4, 5]), (CONTRADICTED, [2]), (DEPENDS, [3]), (NOT_MEASURED, [1])]
 
 
-def test_the_sentence_names_the_claims_of_each_verdict():
-    sentence = templates("ledger").counted({REPRODUCED: [3, 4], NOT_MEASURED: [11]})
-    assert sentence == (
-        "Of the fourteen claims, in this page's own run: **2 reproduced** (3, 4), **1 not measured here** (11)."
-    )
+def test_claims_are_named_and_not_counted():
+    listed = templates("ledger").listed({CONFIRMED: [judgement(3, CONFIRMED), judgement(4, CONFIRMED)]})
+    assert listed.splitlines()[2:] == ["- **confirmed**: claim 3; claim 4."]
+
+
+def test_the_page_states_the_correction_by_its_numbers():
+    assert "from 95% to 1 − 0.05/14 = 99.64%" in templates("ledger").CORRECTION
+
+
+@pytest.mark.parametrize("profile", sorted(path.parent.name for path in ROOT.glob("*/record.json")))
+def test_the_primary_checks_of_a_recorded_run_are_judged(tmp_path: Path, profile: str):
+    chapters.load()
+    run = Experiment(Config.from_profile(profile, results_dir=str(tmp_path / profile)))
+    judged = [claims.judge(replace(claims.CLAIMS[number], evidence=primary(number)), run) for number in OVER_SEEDS]
+    assert all(found.verdict.startswith(VERDICTS) for found in judged)
+    assert all(found.size or found.reason for found in judged)
+    claims.table({profile: judged}).to_html()
+
+
+OVER_SEEDS = [number for number in ledger.PAPER_CLAIMS if number not in ledger.OF_ROUNDS]
+
+
+def primary(number: int) -> Callable[[Experiment], Evidence]:
+    """The evidence on a claim without the secondary checks, which take a while."""
+    return lambda run: replace(claims.CLAIMS[number].evidence(run), checks=list)

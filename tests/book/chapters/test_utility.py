@@ -1,21 +1,13 @@
-"""Tables 1 and 2 beside the paper's, where the samples went, and the verdicts on claims 4 to 6."""
+"""Tables 1 and 2 beside the paper's, where the samples went, and the secondary checks of claims 4 to 6."""
 
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
 
-from bu_book import claims
 from bu_book.chapters import utility
-from bu_book.claims import NOT_REPRODUCED, PARTLY, REPRODUCED
 from tests.book.notebooks import templates
-from tests.book.printed import as_printed, attack, attacks, changed, without
-
-CLAIMS = {4: utility.baseline_checks, 5: utility.fisher_checks, 6: utility.amnesiac_checks}
-
-
-def verdict(number: int, found) -> str:
-    return claims.verdict(claims.CLAIMS[number], CLAIMS[number](found)).verdict
+from tests.book.printed import as_printed, changed, without
 
 
 def test_on_the_papers_data_the_difference_stands_in_a_row_of_its_own():
@@ -76,30 +68,21 @@ def test_the_map_of_destinations_has_a_row_a_model_and_marks_the_forgotten_class
     plt.close(figure)
 
 
-@pytest.mark.parametrize(("number", "dataset"), [(4, "cifar10"), (4, "faces"), (5, "cifar10"), (6, "cifar10")])
-def test_the_papers_own_numbers_reproduce_its_claims(number: int, dataset: str):
-    assert verdict(number, as_printed(dataset)) == REPRODUCED
+def test_the_papers_own_numbers_pass_the_secondary_checks():
+    found = as_printed("cifar10")
+    for checks in (utility.baseline_checks, utility.fisher_checks, utility.amnesiac_checks):
+        assert all(check.holds for check in checks(found))
 
 
-def test_numbers_that_contradict_a_claim_do_not_reproduce_it():
+def test_numbers_that_contradict_a_claim_fail_its_secondary_checks():
     found = as_printed("cifar10")
     original = found.methods["original"].accuracy
-    weak = changed(found, "negative_gradient", accuracy={"forget_train": 4.9, "remain_test": original["remain_test"]})
-    assert verdict(4, weak) == PARTLY
-    intact = changed(found, "fisher", accuracy=original, attacks=attacks(40))
-    assert verdict(5, intact) == NOT_REPRODUCED
-    free = changed(found, "amnesiac", accuracy={"remain_train": 99.5}, attacks=attacks(39))
-    assert [check.holds for check in utility.amnesiac_checks(free)] == [True, False, False, False, False]
-
-
-def test_an_attack_that_finds_otherwise_makes_a_verdict_partly():
-    """Claims about an ASR are judged by every attack, and each check says which."""
-    found = as_printed("cifar10")
-    one = attacks(47, 50) | {"confidence": attack(61, 50)}
-    checks = utility.amnesiac_checks(changed(found, "amnesiac", attacks=one))
-    assert [check.rule.partition(":")[0] for check in checks if not check.holds] == ["Confidence"]
-    seen = changed(found, "fisher", attacks=attacks(0) | {"modified_entropy": attack(6)})
-    assert verdict(5, seen) == PARTLY
+    weak = changed(found, "negative_gradient", accuracy={"forget_train": 3.9, "remain_test": original["remain_test"]})
+    assert [check.holds for check in utility.baseline_checks(weak)] == [False, False, True, True]
+    intact = changed(found, "fisher", accuracy=original)
+    assert [check.holds for check in utility.fisher_checks(intact)] == [False, False]
+    free = changed(found, "amnesiac", accuracy={"remain_train": 99.5})
+    assert [check.holds for check in utility.amnesiac_checks(free)] == [True, False]
 
 
 def test_both_tables_are_told_in_words():
