@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import nn
 
-from bu_book import claims
 from bu_book.chapters import audit, what_forgets
 from bu_book.chapters.what_forgets import (
     CODE_VARIANTS,
@@ -15,31 +15,42 @@ from bu_book.chapters.what_forgets import (
     COMPONENTS,
     EPSILONS,
     LEARNING_RATES,
+    BoundariesAlone,
+    BoundaryAlone,
     Component,
     Components,
     Curve,
     CurvePoint,
     Curves,
+    Mechanism,
+    OfOneMethod,
     OfOneRun,
     RepeatedComponents,
-    Watcher,
+    Swaps,
 )
-from bu_book.claims import NOT_REPRODUCED, PARTLY, REPRODUCED
 from bu_book.gaps import Gaps
-from bu_book.paper import table_1
-from bu_book.variations import TAKEN_APART, Variations
+from bu_book.variations import BOUNDARY_METHODS, TAKEN_APART
 from bu_core.audits.reestimation import reestimated
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.mechanism import (
+    SWAPPED_ON,
+    ClassStatistics,
+    Depth,
+    Returned,
+    Source,
+    Swap,
+    SwappedInPart,
+)
 from bu_core.experiment.metrics import metrics
 from bu_core.experiment.record import NotRecorded
-from bu_core.models import Classifier, build
-from bu_core.training import fit, predict
+from bu_core.models import Classifier
+from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask
 from tests.book import planted
 from tests.book.notebooks import templates
 from tests.book.planted import evaluation
-from tests.helpers import TOY_RECIPE, same_state, small_experiment
+from tests.helpers import small_experiment
 
 CHANGES: list[dict[str, Any]] = [{"model": "allcnn_groupnorm"}, {"forget_class": 7}, {"seed": 1}]
 
@@ -74,25 +85,6 @@ def test_with_the_statistics_alone_no_weight_moves(task: UnlearningTask, name: s
     assert not torch.equal(statistics(drifted)[0][0], statistics(task.original)[0][0])
 
 
-@pytest.mark.parametrize("name", TAKEN_APART)
-def test_the_watcher_sees_the_model_after_each_epoch_but_the_last(task: UnlearningTask, name: str):
-    """What it sees after two epochs of four is what two epochs give, pruned where a neuron was added."""
-    watcher = Watcher(task.original, lambda model: {k: v.clone() for k, v in model.state_dict().items()})
-    METHODS[name](replace(task, checkpoint=watcher), epochs=4, lr=0.01)
-    assert len(watcher.seen) == 3
-    two = METHODS[name](task, epochs=2, lr=0.01).state_dict()
-    assert watcher.seen[1].keys() == two.keys()
-    assert all(torch.equal(watcher.seen[1][key], value) for key, value in two.items())
-
-
-def test_a_watcher_changes_nothing_of_the_fit(task: UnlearningTask):
-    watched, alone = build("allcnn", 3, 4, 0.1, seed=1), build("allcnn", 3, 4, 0.1, seed=1)
-    watcher = Watcher(task.original, lambda model: predict(model, task.split.forget_test.images, "fp32"))
-    fit(watched, task.split.remain_train, TOY_RECIPE, label="x", checkpoint=watcher)
-    fit(alone, task.split.remain_train, TOY_RECIPE, label="x")
-    assert same_state(watched, alone)
-
-
 # --- in an experiment -----------------------------------------------------------------------------------------------
 
 
@@ -104,7 +96,6 @@ def test_the_components_are_those_of_the_method_with_other_settings(experiment: 
     for name, taken in made.methods.items():
         assert taken["both"].evaluation.accuracy == own[name].accuracy
         assert taken["both"].evaluation.attack.asr == own[name].attacks["own_outputs"].asr
-        assert taken["both"].explained in (100, None)
     one, other = (taken["statistics"].evaluation.accuracy for taken in made.methods.values())
     assert one == other, "where no weight moves, the method does not matter"
 
@@ -215,66 +206,51 @@ def test_a_profile_without_the_two_methods_has_nothing_to_draw(experiment: Exper
 # --- planted numbers ------------------------------------------------------------------------------------------------
 
 
-def component(forget: float, remain: float, explained: float | None, after: float | None = None) -> Component:
-    return Component(evaluation(forget, remain), explained, after)
+def component(forget: float, remain: float, after: float | None = None) -> Component:
+    return Component(evaluation(forget, remain), after)
 
 
 SHRINK = {
-    "statistics": component(10, 93, 90.0), "weights": component(1, 98, 99.0, 88.0),
-    "shift": component(3, 80, 97.0), "both": component(0, 97, 100.0, 77.0),
+    "statistics": component(10, 93), "weights": component(1, 98, 88.0),
+    "shift": component(3, 80), "both": component(0, 97, 77.0),
 }  # fmt: skip
-RANDOM = SHRINK | {"weights": component(2, 60, None, 88.0), "both": component(5, 95, 100.0, 77.0)}
+RANDOM = SHRINK | {"weights": component(2, 60, 88.0), "both": component(5, 95, 77.0)}
 
 
-def test_the_sentences_on_components_say_what_the_search_is_worth():
+def test_the_sentences_set_two_trainings_beside_each_other():
     methods = {"boundary_shrink": SHRINK, "random_labels": RANDOM}
     made = Components(evaluation(100, 99), None, methods, Gaps())
-    shrink, random, worth = templates("what_forgets").what_each_does(made).split("\n")
-    assert "from 100.00 to 0.00 %" in shrink
-    assert "statistics alone take it to 10.00 % (90 % of what both together take)" in shrink
-    assert "weights alone to 1.00 % (99 % of what both together take)" in shrink
-    assert "with no weight moved, to 3.00 % (97 % of what both together take)" in shrink
-    assert "recognises 77.00 % of $D_f$, and the model of which only weights moved 88.00 %." in shrink
-    assert "2.00 % (nothing to explain)" in random
-    assert "to 1.00 % at a cost of 1.00 points on $D_r$" in worth
-    assert "to 2.00 % at a cost of 39.00 points on $D_r$" in worth and worth.endswith("cost 2.00 and 4.00 points.")
+    words = templates("what_forgets")
+    shrink, random, search = words.what_each_does(made).split("\n")
+    assert "frozen, leaves 1.00 % of $D_f$ for 1.00 points on $D_{rt}$, and 88.00 % after re-estimation" in shrink
+    assert "The released code's: 0.00 % of $D_f$ for 2.00 points on $D_{rt}$, and 77.00 % after" in shrink
+    assert "frozen, leaves 2.00 % of $D_f$ for 39.00 points" in random
+    assert "nearest labels leave 1.00 % of $D_f$ for 1.00 points" in search and "random ones 2.00 %" in search
+    assert "leaves 1.0 % of $D_f$ for 1.0 points" in words.as_the_text_has_it(made)
+    assert "trains it, 0.0 % of $D_f$ for 2.0 points" in words.as_the_text_has_it(made)
+    (shift, _) = words.how_the_weights_act(made).split("\n")
+    assert "the weights 1.00 % of $D_f$ are left, with their offsets alone 3.00 %, and 88.00 %" in shift
     alone = Components(evaluation(100, 99), None, {"boundary_shrink": SHRINK}, Gaps())
-    assert "search" not in templates("what_forgets").what_each_does(alone)
-
-
-def test_the_sentences_on_the_offset_follow_the_numbers():
-    """Of Boundary Shrink the offset takes 97 of the 99 points that the weights take, of the other 30 of 60."""
-    partly = SHRINK | {"weights": component(40, 98, 60.0, 60.0), "shift": component(70, 98, 30.0)}
-    methods = {"boundary_shrink": SHRINK | {"weights": component(1, 98, 99.0, 95.0)}, "boundary_expanding": partly}
-    made = Components(evaluation(100, 99), None, methods, Gaps())
-    assert made.offset_share("boundary_shrink") == pytest.approx(100 * 97 / 99)
-    mostly, other = templates("what_forgets").how_the_weights_act(made).split("\n")
-    assert "the weights act mostly through a constant offset" in mostly and "98 % of what they take" in mostly
-    assert "re-estimation removes their effect: the accuracy on $D_f$ is then 95.00 %" in mostly
-    assert "the weights act only partly through" in other and "50 % of what they take" in other
-    assert "re-estimation does not remove their effect: the accuracy on $D_f$ is then 60.00 %" in other
+    assert "random ones" not in words.what_each_does(alone)
+    assert words.as_the_text_has_it(Components(evaluation(100, 99), None, {}, Gaps())) == ""
 
 
 def test_the_table_of_repeated_components_holds_what_was_planted():
-    def run(forget: float, explained: float | None, number: int) -> OfOneRun:
-        moved = component(forget, 70 + forget, explained, 100 - forget)
+    def run(forget: float, number: int) -> OfOneRun:
+        moved = component(forget, 70 + forget, 100 - forget)
         still = replace(moved, after_reestimation=None)
         taken = {"statistics": still, "weights": moved, "shift": still, "both": moved}
         return OfOneRun(str(number), 0, evaluation(100, 90), taken)
 
-    table = what_forgets.repeated_table(RepeatedComponents([run(10, 90, 1), run(20, 80, 2)], Gaps()))
+    table = what_forgets.repeated_table(RepeatedComponents([run(10, 1), run(20, 2)], Gaps()))
     assert table is not None
     rows = table.data.loc["2 classes"]
     assert list(rows.index) == list(COMPONENT_TITLES.values())
-    assert rows.index[-1] == "both, as in the released code"
-    weights = ["15.00 ± 63.53", "10.00 to 20.00", "5.00 ± 63.53", "85.00 ± 63.53", "<b>85.00 ± 63.53</b>"]
+    weights = ["15.00 ± 63.53", "10.00 to 20.00", "5.00 ± 63.53", "<b>85.00 ± 63.53</b>"]
     assert [cell.replace("&nbsp;", " ") for cell in rows.loc["weights alone"]] == weights
     shift = [cell.replace("&nbsp;", " ") for cell in rows.loc["their shift alone"]]
     assert shift == [*weights[:-1], "<b>–</b>"]
-    table = what_forgets.repeated_table(RepeatedComponents([run(10, 90, 1), run(100, None, 2)], Gaps()))
-    assert table is not None
-    assert set(table.data["forgetting explained, %"]) == {"–"}, "where one class has nothing to explain"
-    assert what_forgets.repeated_table(RepeatedComponents([run(10, 90, 1)], Gaps())) is None
+    assert what_forgets.repeated_table(RepeatedComponents([run(10, 1)], Gaps())) is None
 
 
 def test_what_frozen_statistics_lead_to_is_said_of_a_methods_own_settings():
@@ -295,83 +271,196 @@ def test_what_frozen_statistics_lead_to_is_said_of_a_methods_own_settings():
     assert write(Curves(others, own, Gaps())) == ""
 
 
+# --- swaps ----------------------------------------------------------------------------------------------------------
+
+
+def swapped(forget: tuple[float, ...], **given: Any) -> OfOneMethod:
+    """A swap with these accuracies on D_f, and on D_rt 80, 70, 75 and 78 %."""
+    pairs = zip(forget, (80, 70, 75, 78), strict=True)
+    made = Swap(*({"forget_train": float(each), "remain_test": float(other)} for each, other in pairs))
+    default = {"method": "boundary_shrink", "model": "net", "forget_class": "deer", "seed": 0, "own": True}
+    return OfOneMethod(**default | {"swap": made, "after_reestimation": 99.0} | given)
+
+
+def test_the_swaps_are_of_every_method_that_goes_through_the_forgetting_data(experiment: Experiment):
+    """And of every variation that keeps statistics: the network with GroupNorm has none to swap."""
+    made = what_forgets.swaps(experiment)
+    assert [(run.method, run.forget_class, run.seed) for run in made.runs] == [
+        (method, *which) for which in (("4", 0), ("7", 0), ("4", 1)) for method in BOUNDARY_METHODS
+    ]
+    assert [run.method for run in made.own] == list(BOUNDARY_METHODS)
+    own = metrics(experiment).methods
+    for run in made.own:
+        assert run.swap.both["forget_train"] == pytest.approx(own[run.method].accuracy["forget_train"])
+    assert {which for _, which in made.over_several} == {
+        f"allcnn, width 0.1, 2 {unit}" for unit in ("classes", "seeds")
+    }
+    figure = what_forgets.swap_bars(made)
+    assert figure is not None and len(figure.axes[0].patches) == 5 * 2
+    plt.close(figure)
+
+
+def test_a_swap_that_is_not_recorded_is_named(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    what_forgets.swaps(experiment)
+    monkeypatch.setattr(experiment.store, "refuse", NotRecorded)
+    monkeypatch.setitem(SWAPPED_ON, "forget_train", 1)
+    with pytest.raises(NotRecorded):
+        what_forgets.swaps(experiment)
+
+
+def test_the_table_of_swaps_has_shares_means_and_ranges():
+    made = Swaps(
+        [swapped((100, 10, 98, 6)), swapped((100, 20, 90, 0), own=False, forget_class="cat")], Gaps(["another"])
+    )
+    table = what_forgets.swap_table(made)
+    assert table is not None
+    share = table.data["share of the statistics, %"]
+    assert share[("Boundary Shrink", "this run")] == "<b>96.8</b>"
+    assert share[("Boundary Shrink", "net, 2 classes")].startswith("<b>90.9<br><small>85.0&nbsp;to&nbsp;96.8")
+    lost = [column for column in table.data.columns if "points lost" in column]
+    assert table.data.loc[("Boundary Shrink", "this run"), lost].tolist() == ["10.0", "5.0", "2.0"]
+    assert "Not recorded: another." in table.to_html()
+    assert what_forgets.swap_table(Swaps([], Gaps())) is None and what_forgets.swap_bars(Swaps([], Gaps())) is None
+
+
+def test_the_sentences_on_swaps_hold_what_was_planted():
+    words, made = templates("what_forgets"), Swaps([swapped((100, 10, 98, 6))], Gaps())
+    said = words.by_swapping(made)
+    assert "statistics do nearly all of Boundary Shrink's forgetting**: 96.8 %" in said
+    assert "Shrink's statistics recognise 10.0 % of $D_f$" in said and "statistics 98.0 %" in said
+    assert "cost 10.0 points, the weights 5.0, both 2.0: the weights have moved to fit" in words.each_swap(made)
+    assert words.by_swapping(Swaps([swapped((100, 100, 100, 100))], Gaps())) == ""
+    assert "forgets nothing here" in words.each_swap(Swaps([swapped((100, 100, 100, 100))], Gaps()))
+    two = Swaps([swapped((100, 0, 100, 0)), swapped((100, 50, 50, 0), seed=1, own=False)], Gaps())
+    assert "net, 2 seeds: the statistics do 75.0 % on average, 50.0 to 100.0 %." in words.each_swap(two)
+    assert [words.how_much(share) for share in (99.5, 95, 60, 20)] == ["all", "nearly all", "most", "less than half"]
+
+
+def accuracy(forget: float, remain: float = 80) -> dict[str, float]:
+    return {"forget_train": float(forget), "remain_test": float(remain)}
+
+
+SOURCES = [
+    Source("remaining", 100, 0.0, 0, accuracy(95)), Source("remaining", 1000, 0.0, 0, accuracy(98)),
+    Source("unseen", 500, 0.0, 0, accuracy(97)), Source("mixed", 500, 0.1, 0, accuracy(90)),
+    Source("mixed", 500, 1.0, 0, accuracy(3)), Source("classes", 500, 0.0, 1, accuracy(80)),
+    Source("classes", 500, 0.0, 1, accuracy(90)), Source("noise", 500, 0.0, 0, accuracy(60, 40)),
+]  # fmt: skip
+MECHANISM = Mechanism(
+    ("cat", "deer"),
+    "deer",
+    SwappedInPart(
+        *(accuracy(each) for each in (100, 10, 90, 15, 89, 27)),
+        [Depth(1, 1, accuracy(99)), Depth(2, 3, accuracy(92))],
+    ),
+    ClassStatistics([100.0, 90.0], [[14.0, 97.0], [95.0, 12.0]]),
+    Returned(accuracy(6), SOURCES),
+    Gaps(),
+)
+NOTHING = Mechanism(("cat", "deer"), "deer", None, None, None, Gaps())
+
+
+def test_the_sentences_on_the_mechanism_hold_what_was_planted():
+    words = templates("what_forgets")
+    assert "**variances**: the original recognises 15.0 % of $D_f$ with Shrink's variances alone, 90.0 %" in (
+        words.which_parts(MECHANISM)
+    )
+    assert (
+        "last half of the layers take $D_f$ to 27.0 %, those of the first half to 89.0 %. No layer does it alone: "
+        in (words.which_parts(MECHANISM))
+    )
+    assert "is lost. A class is recognised at 13.0 % with statistics of its own images (12 to 14 %), at 96.0 %" in (
+        words.whose_statistics(MECHANISM)
+    )
+    said = words.from_which_images(MECHANISM)
+    assert said.startswith("The class is hidden, not gone: one pass over 100 unlabelled images")
+    assert "from 6.0 to 95.0 %" in said and "single other class to 85.0 % on average" in said
+    assert "class alone to 3.0 %. After noise the model recognises 60.0 % of $D_f$ and 40.0 % of" in said
+    for write in (words.by_scaling, words.one_pass, words.which_parts, words.whose_statistics, words.from_which_images):
+        assert write(NOTHING) == ""
+    gone = replace(MECHANISM, returned=Returned(accuracy(6), [replace(SOURCES[0], accuracy=accuracy(7))]))
+    assert words.one_pass(gone).startswith("One pass over 100")
+
+
+def test_the_tables_of_the_mechanism_hold_what_was_planted():
+    parts, back = what_forgets.parts_table(MECHANISM), what_forgets.returned_table(MECHANISM)
+    assert parts is not None and back is not None
+    column = parts.data["<i>D</i><sub>f</sub>, %"]
+    assert column["variances alone"] == "15.0" and column["layers 2 to 3 alone"] == "92.0"
+    column = back.data["<i>D</i><sub>f</sub>, %"]
+    assert column["one other class"] == "85.0<br><small>80.0&nbsp;to&nbsp;90.0</small>"
+    assert column["deer alone"] == "3.0" and column["10 % deer, the rest of <i>D</i><sub>r</sub>"] == "90.0"
+    figure = what_forgets.class_map(MECHANISM)
+    assert figure is not None
+    assert [text.get_text() for text in figure.axes[0].texts] == ["100", "90", "14", "97", "95", "12"]
+    plt.close(figure)
+    assert what_forgets.parts_table(NOTHING) is what_forgets.returned_table(NOTHING) is None
+    assert what_forgets.class_map(NOTHING) is None
+
+
+def test_the_mechanism_of_an_experiment_is_whole(experiment: Experiment):
+    made = what_forgets.mechanism(experiment)
+    assert made.parts is not None and made.by_class is not None and made.returned is not None
+    assert made.gaps == Gaps() and made.forgotten == "4"
+    bare = what_forgets.mechanism(experiment.variation(["retrain"]))
+    assert (bare.parts, bare.by_class, bare.returned) == (None, None, None)
+
+
+# --- without statistics ---------------------------------------------------------------------------------------------
+
+
+def test_the_deepest_point_costs_no_more_than_the_budget():
+    points = [CurvePoint(accuracy(forget, remain), {}) for forget, remain in ((100, 80), (40, 78.5), (5, 60))]
+    run = BoundaryAlone("net", "deer", 0, "boundary_shrink", 2.0, {1e-3: points, 1e-5: points[:1]})
+    assert (run.deepest.lr, run.deepest.epoch, run.deepest.recognised, run.deepest.lost) == (1e-3, 1, 40, 1.5)
+    assert replace(run, budget=0.5).deepest.recognised == 100
+    made = BoundariesAlone([run], Gaps())
+    table = what_forgets.boundary_alone_table(made)
+    assert table is not None
+    row = table.data.loc[("net, deer, seed 0", "Boundary Shrink")]
+    assert row.tolist() == ["100.0 / 0.0", "5.0 / 20.0", "2.0", "<b>40.0</b> (lr 0.001, epoch 1)"]
+    words = templates("what_forgets")
+    assert "from 100.0 to 40.0 % of $D_f$, for 1.5 points" in words.how_deep(made)
+    assert "leaves 40.0 to 40.0 % of $D_f$" in words.by_the_boundary(made)
+    assert words.by_the_boundary(BoundariesAlone([], Gaps())) == ""
+    assert what_forgets.boundary_alone_table(BoundariesAlone([], Gaps())) is None
+
+
+def test_networks_without_statistics_are_found_among_the_variations(experiment: Experiment):
+    made = what_forgets.boundary_alone(experiment)
+    assert [(run.model, run.method) for run in made.runs] == [
+        ("allcnn_groupnorm, width 0.1", method) for method in BOUNDARY_METHODS
+    ]
+    for run in made.runs:
+        assert set(run.curves) == {*LEARNING_RATES, experiment.config.unlearning[run.method]["lr"]}
+        assert all(point.before == point.after for points in run.curves.values() for point in points)
+
+
+def test_the_box_lists_what_there_is():
+    box = templates("what_forgets").in_short("one", "", "two")
+    assert box == "```{admonition} In short\n:class: tip\n- one\n- two\n```"
+    assert templates("what_forgets").in_short("") == ""
+
+
 # --- claims 1 and 2 -------------------------------------------------------------------------------------------------
 
-PAPER = {name: dict(table_1("cifar10").accuracy[name]) for name in ("original", *TAKEN_APART)}
+
+def run(shrink: float, expanding: float, **given: Any) -> Any:
+    methods = {"boundary_shrink": evaluation(shrink, 98), "boundary_expanding": evaluation(expanding, 90)}
+    return planted.variation(methods, original=evaluation(100, 99), **given)
 
 
-def verdicts(runs: Variations, forget: float = 5.94, lost: float = 0.73) -> list[claims.Judgement]:
-    """The verdicts on the paper's own accuracies, but for Boundary Shrink's on D_f and what it costs on D_r."""
-    recognised = {name: PAPER[name]["forget_train"] for name in TAKEN_APART}
-    return [
-        claims.verdict(what_forgets.shrink_forgets, what_forgets.shrink_checks(forget, lost, runs)),
-        claims.verdict(what_forgets.expanding_between, what_forgets.expanding_checks(recognised, runs)),
-    ]
-
-
-def with_accuracy(shrink: float, expanding: float, **given: Any) -> Any:
-    """A run in which these are the accuracies on D_f; the rest is the paper's."""
-    forget = {"boundary_shrink": shrink, "boundary_expanding": expanding}
-    made = {name: evaluation(0, **PAPER[name] | {"forget_train": value}) for name, value in forget.items()}
-    return planted.variation(made, original=evaluation(0, **PAPER["original"]), **given)
-
-
-@pytest.mark.parametrize("dataset", ["cifar10", "faces"])
-def test_the_papers_own_numbers_reproduce_its_claims(dataset: str):
-    accuracy = table_1(dataset).accuracy
-    runs = planted.variations(with_accuracy(5, 8))
-    lost = accuracy["original"]["remain_train"] - accuracy["boundary_shrink"]["remain_train"]
-    recognised = {name: accuracy[name]["forget_train"] for name in TAKEN_APART}
-    first = what_forgets.shrink_checks(recognised["boundary_shrink"], lost, runs)
-    second = what_forgets.expanding_checks(recognised, runs)
-    assert [check.holds for check in (*first, *second)] == [True] * 4
-
-
-@pytest.mark.parametrize(
-    ("forget", "lost", "verdict"), [(80, 60, NOT_REPRODUCED), (5.94, 60, PARTLY), (5.94, 2, REPRODUCED)]
-)
-def test_numbers_that_contradict_a_claim_do_not_reproduce_it(forget: float, lost: float, verdict: str):
-    assert verdicts(planted.variations(with_accuracy(5, 8)), forget, lost)[0].verdict == verdict
-
-
-@pytest.mark.parametrize(("differs", "unit"), [("forget_class", "classes"), ("seed", "seeds")])
-@pytest.mark.parametrize(
-    ("shrink", "expanding", "expected", "measured"),
-    [
-        ((5, 7, 9), (8, 11, 12), [REPRODUCED, REPRODUCED], "+3.33 ± 1.43 points"),
-        ((5, 7, 9), (4, 8, 10), [REPRODUCED, PARTLY], "+0.33 ± 2.87 points"),
-        ((11, 13, 9), (12, 14, 10), [PARTLY, REPRODUCED], "+1.00 ± 0.00 points"),
-    ],
-)
-def test_the_claims_are_judged_on_all_classes_and_on_all_seeds(
-    shrink: tuple[float, ...], expanding: tuple[float, ...], expected: list[str], measured: str, differs: str, unit: str
-):
-    runs = [
-        with_accuracy(first, second, **{differs: number}, changed=(differs,) if number else ())
-        for number, (first, second) in enumerate(zip(shrink, expanding, strict=True))
-    ]
-    runs.append(with_accuracy(90, 0, model="wide", changed=("width",)))
-    first, second = verdicts(planted.variations(*runs))
-    assert [first.verdict, second.verdict] == expected
-    assert second.checks[-1].measured == measured
-    assert first.checks[-1].measured == "0.73 ± 0.00 points"
-    assert all(check.rule.startswith(f"over 3 {unit}: ") for check in (*first.checks[2:], *second.checks[2:]))
-
-
-def test_the_claims_are_judged_on_another_training():
-    runs = planted.variations(with_accuracy(5, 8), with_accuracy(12, 11, model="longer", changed=("epochs",)))
-    first, second = verdicts(runs)
-    assert [check.holds for check in first.checks] == [True, True, False, True]
-    assert [check.holds for check in second.checks] == [True, True, False]
-    assert (second.checks[2].rule, second.checks[2].measured) == (
-        "as longer: Boundary Expanding's accuracy on D_f exceeds Boundary Shrink's", "-1.00 points",
-    )  # fmt: skip
+def test_the_secondary_checks_are_of_this_run_and_of_each_other_training():
+    made = planted.variations(
+        run(5, 8), run(12, 11, model="longer", changed=("epochs",)), run(90, 0, changed=("forget_class",))
+    )
+    first, second = what_forgets.shrink_checks(made), what_forgets.expanding_checks(made)
+    assert [check.holds for check in first] == [True, True, False, True]
+    assert [check.holds for check in second] == [True, False], "Random Labels was not run"
+    assert first[2].rule.startswith("as longer: Boundary Shrink's accuracy on D_f")
 
 
 def test_the_claims_of_an_experiment_are_judged_on_its_own_numbers(experiment: Experiment):
-    judged = claims.judge(what_forgets.shrink_forgets, experiment)
-    own = metrics(experiment).methods
-    assert judged.checks[0].measured == f"{own['boundary_shrink'].accuracy['forget_train']:.2f} %"
-    assert [check.rule.partition(":")[0] for check in judged.checks[2::2]] == ["over 2 classes", "over 2 seeds"]
-    without = claims.judge(what_forgets.expanding_between, experiment)
-    assert (without.verdict, without.missing) == (claims.NOT_MEASURED, "the profile does not run random_labels")
+    own = metrics(experiment).methods["boundary_shrink"].accuracy["forget_train"]
+    (effect,) = what_forgets.shrink_forgets(experiment).primary
+    assert own in effect.values.values()
