@@ -1,4 +1,4 @@
-"""Spotter: masked distillation on D_f and near it, while the features of D_f disperse (Ha et al. 2025)."""
+"""Spotter: masked distillation on D_f and near it, while the features of D_f disperse (Ha et al. 2026)."""
 
 from typing import Annotated, Any
 
