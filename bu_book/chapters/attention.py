@@ -8,8 +8,12 @@ choices here are ours:
   also in a model that no longer gives the true class. The map for the true class (`true`) is measured beside it.
 - **The layer** is the deepest one whose maps still have 4x4 pixels (`layer`): the last one on CIFAR-10, and on the
   8x8 digits, where the last one has 2x2, the one before the second strided convolution.
+  The faces have 64 pixels; at 128 the last one of their ResNet-18 has 4x4 (the profile `lfw-128`).
 - **A number**: the share of a map that lies on the object, to be read against the share of the image that the object
   takes up, which is what a map without a preference would have.
+- **The scale**: pytorch-grad-cam takes the least value of a map off before it divides by the largest. That raises the
+  contrast of a map that is nowhere near 0, and with it the distance of its share from that of an even map. `map_floors`
+  says how much there is to take off.
 """
 
 import math
@@ -41,7 +45,7 @@ FIGURE_5_MODELS = ("original", "retrain", "boundary_shrink", "boundary_expanding
 SMALLEST_MAP = 4  # pixels of height and width that a layer's maps need
 INK_LEVEL = 128  # of 255: the level from which a pixel of a scan counts as ink
 RESAMPLINGS = 4000  # behind an interval
-SINGLE_IMAGES = 4  # shown with their maps, where the data are at hand
+SINGLE_IMAGES = 8  # shown with their maps, where the data are at hand
 
 Asked = Literal["predicted", "true"]  # the class that a map is for
 ASKED_TITLES: dict[Asked, str] = {
@@ -145,6 +149,26 @@ def maps(model: Classifier, images: Tensor, classes: Tensor, batch_size: int = 1
     return torch.from_numpy(np.concatenate(batches)).float()
 
 
+def floors(model: Classifier, images: Tensor, classes: Tensor, batch_size: int = 100) -> Tensor:
+    """The least value of each Grad-CAM map over its largest, float64, (N,), 0 to 1, before anything is scaled.
+
+    NaN for a map of zeros alone. `images`: uint8, (N, C, H, W); `classes`: that each map is for, int64, (N,).
+    """
+    stage, seen = layer(model, pixels(images[:1]))[0], dict[str, Tensor]()
+    hook = stage.register_forward_hook(lambda _, given, output: seen.update(output=output))
+    found = []
+    try:
+        for batch, asked in zip(images.split(batch_size), classes.split(batch_size), strict=True):
+            logits = model(pixels(batch))
+            (gradient,) = torch.autograd.grad(logits.gather(1, asked[:, None].to(logits.device)).sum(), seen["output"])
+            weights = gradient.double().mean((2, 3), keepdim=True)
+            single = (weights * seen["output"].detach().double()).sum(1).relu().flatten(1)
+            found.append((single.amin(1) / single.amax(1)).cpu())
+    finally:
+        hook.remove()
+    return torch.cat(found)
+
+
 def share(maps: Tensor, masks: Tensor) -> Tensor:
     """Share of each map that lies where its mask is true, in percent, float64, (N,); NaN for a map of zeros alone.
 
@@ -216,6 +240,27 @@ def attention_maps(experiment: Experiment, model: str, region: str) -> Attention
 
     size = layer(network, pixels(experiment.sampled("remain_train").images[:1]))[1]
     return AttentionMaps(looked("forget_train"), looked("remain_train"), list(size))
+
+
+@dataclass(frozen=True)
+class MapFloors:
+    """The least value of a map in percent of its largest, the mean over D_f, by the class asked; None of blank maps."""
+
+    predicted: float | None
+    true: float | None
+
+
+@measurement(of=(), constants=constants, sampled=True)
+def map_floors(experiment: Experiment, model: str) -> MapFloors:
+    """How much of the maps of a model the scaling of pytorch-grad-cam takes off, on a sample of D_f."""
+    network, images = experiment.model(model), experiment.sampled("forget_train").images
+    said, chosen = experiment.outputs(model)["forget_train"], experiment.sample("forget_train")
+
+    def mean(classes: Tensor) -> float | None:
+        known = floors(network, images, classes[chosen])
+        return None if known.isnan().all() else 100 * known.nanmean().item()
+
+    return MapFloors(mean(said.logits.argmax(1)), mean(said.labels))
 
 
 @dataclass(frozen=True)
@@ -332,6 +377,11 @@ def measure(experiment: Experiment) -> AttentionFindings:
     )
 
 
+def floor_of(experiment: Experiment) -> dict[str, MapFloors]:
+    """How much of the maps of each model the scaling takes off, by model."""
+    return {name: map_floors(experiment, name) for name in _looked_at(experiment)}
+
+
 def _looked_at(experiment: Experiment) -> list[str]:
     sound = experiment.sound
     return [name for name in FIGURE_5_MODELS if name in sound]
@@ -372,26 +422,34 @@ def _estimate(values: Tensor, drawn: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class Overlays:
-    """Single forgetting images, uint8, (N, H, W, 3), and by model the maps of them for its own answer, (N, H, W)."""
+    """Single forgetting images, uint8, (N, H, W, 3), with the maps of each model, (N, H, W), by the class asked.
+
+    `masks`: where the object is, (N, H, W); None where nothing says so.
+    """
 
     images: Tensor
-    maps: dict[str, Tensor]
+    masks: Tensor | None
+    predicted: dict[str, Tensor]
+    true: dict[str, Tensor]
 
 
 def overlays(experiment: Experiment) -> Overlays:
-    """Single faces with the maps of each model, for whoever has the data: nothing of this is kept.
+    """Single images with the maps of each model, for whoever has the data: nothing of this is kept.
 
-    Raises NotRecorded for a run that is shown from a record, which holds no image, and for other data than faces.
+    Raises NotRecorded for a run that is shown from a record, which holds no image.
     """
-    if experiment.record or experiment.dataset.name != "faces":
-        raise NotRecorded("single images are shown of faces alone, and only where the data are at hand")
-    chosen = experiment.sample("forget_train")[:SINGLE_IMAGES]
+    if experiment.record:
+        raise NotRecorded("single images are shown only where the data are at hand")
+    chosen, region = experiment.sample("forget_train")[:SINGLE_IMAGES], region_of(experiment.dataset.name)
     images = experiment.sampled("forget_train").images[:SINGLE_IMAGES]
-    found = {}
+    found: dict[Asked, dict[str, Tensor]] = {"predicted": {}, "true": {}}
     for name in _looked_at(experiment):
-        predicted = experiment.outputs(name)["forget_train"].logits.argmax(1)[chosen]
-        found[name] = maps(experiment.model(name), images, predicted)
-    return Overlays(images.permute(0, 2, 3, 1).cpu(), found)
+        said = experiment.outputs(name)["forget_train"]
+        for_class: dict[Asked, Tensor] = {"predicted": said.logits.argmax(1), "true": said.labels}
+        for asked, classes in for_class.items():
+            found[asked][name] = maps(experiment.model(name), images, classes[chosen])
+    shown = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu()
+    return Overlays(shown, region.masks(images.cpu()) if region.is_object else None, **found)
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------
@@ -434,19 +492,29 @@ def _subscript(set_name: str) -> str:
     return f"{letter}_{{{subscript}}}"
 
 
-def maps_over_images(found: Overlays) -> Figure:
-    """Figure 5 as the paper has it: single images (rows) with the map of each model (columns) for its own answer."""
-    count, names = len(found.images), list(found.maps)
-    size = (1.7 * len(names) + 0.4, 1.7 * count + 0.4)
-    figure, rows = plt.subplots(count, len(names), figsize=size, squeeze=False, layout="constrained")
-    for number, row in enumerate(rows):
-        for axes, name in zip(row, names, strict=True):
+def images_for_own_answer(found: Overlays) -> Figure:
+    """Figure 5 as the paper has it: single images (columns) with the map of each model (rows) for its own answer."""
+    return _over_images(found, found.predicted)
+
+
+def images_for_true_class(found: Overlays) -> Figure:
+    """The same for the true class of each image."""
+    return _over_images(found, found.true)
+
+
+def _over_images(found: Overlays, by_model: Mapping[str, Tensor]) -> Figure:
+    count = len(found.images)
+    size = (1.0 * count + 0.8, 1.05 * len(by_model) + 0.2)
+    figure, rows = plt.subplots(len(by_model), count, figsize=size, squeeze=False, layout="constrained")
+    for row, (name, of_model) in zip(rows, by_model.items(), strict=True):
+        for number, axes in enumerate(row):
             axes.imshow(found.images[number].numpy())
-            axes.imshow(found.maps[name][number].numpy(), cmap="jet", vmin=0, vmax=1, alpha=0.4)
+            axes.imshow(of_model[number].numpy(), cmap="jet", vmin=0, vmax=1, alpha=0.4)
+            if found.masks is not None:
+                axes.contour(found.masks[number].double().numpy(), [0.5], colors="white", linewidths=0.8)
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
-            if number == 0:
-                axes.set_title(title(name), fontsize=10)
+        row[0].set_ylabel(title(name).replace(" ", "\n"), fontsize=9)
     return figure
 
 
@@ -500,7 +568,7 @@ def table(found: AttentionFindings) -> Styler:
 
 
 def in_short(found: AttentionFindings) -> dict[str, str]:
-    """What counts as the object, and by model the share of the attention to D_f that lies on it, for its own answer.
+    """What counts as the object, and by model the share of the attention to D_f on it, for either class asked.
 
     This is a column of the comparison of runs, as HTML.
     """
@@ -508,7 +576,11 @@ def in_short(found: AttentionFindings) -> dict[str, str]:
     return {
         "what counts as the object": found.region.name,
         "its share of the image, %": f"{found.forget_train.area:.1f}",
-        **{f"{title(name)}, attention on it, %": with_ends(models[name].predicted.share) for name in models},
+        **{
+            f"{title(name)}, {called}, %": with_ends(models[name].of(asked).share)
+            for asked, called in ASKED_TITLES.items()
+            for name in models
+        },
     }
 
 

@@ -310,11 +310,11 @@ def _named(experiment: Experiment, dataset: Dataset) -> Experiment:
 
 
 def test_the_floor_of_a_map_is_its_least_value_over_its_largest():
-    """Red is nowhere 0: brightness 51 beside the patch of 255, a fifth of it. Green is 0 beside its patch."""
+    """Red is nowhere 0: 204 beside the patch of 255, three fifths of it above the middle. Green is 0 elsewhere."""
     images = patches()[:1].repeat(2, 1, 1, 1)
-    images[:, 0][images[:, 0] == 0] = 51
+    images[:, 0][images[:, 0] == 0] = 204
     found = floors(detector(), images, torch.tensor([0, 1]))
-    assert found.tolist() == pytest.approx([0.2, 0.0], abs=1e-6)
+    assert found.tolist() == pytest.approx([0.6, 0.0], abs=1e-6)
     assert floors(detector(), images, torch.tensor([2, 2])).isnan().all(), "a blank map has none"
 
 
