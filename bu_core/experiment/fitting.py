@@ -1,7 +1,6 @@
 """How the models of an experiment are made: each is fitted once, and found in the store by what made it afterwards."""
 
 import copy
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +16,7 @@ from ..checks import SettingError
 from ..config import Config
 from ..data import Dataset, ForgetSplit, LabelledImages
 from ..models import Classifier, pretraining
+from ..models.weights import digest_of
 from ..results import Artefact
 from ..store import Store, read, write
 from ..unlearning import METHODS, UnlearningTask, changed_settings
@@ -64,10 +64,12 @@ class Fitting:
         if (known := config.pretraining)["source"] != "none":
             key["pretraining"] = dict(known) | {"others": self.dataset.others_fingerprint}
             if known["source"] == "weights":
-                key["pretraining"]["file"] = hashlib.sha256(Path(known["file"]).expanduser().read_bytes()).hexdigest()
+                key["pretraining"]["file"] = digest_of(known["file"])
         if name == "original":
             return key
         settings = changed_settings(name, config.unlearning[name])
+        if name == "file":
+            settings = {"weights": digest_of(settings["weights"])}
         return key | {"method": name, "settings": settings, "forget_class": config.forget_class}
 
     def _made_by(self, recipe: training.Recipe) -> dict[str, Any]:

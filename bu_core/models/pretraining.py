@@ -8,12 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
 from ..checks import Epochs, LearningRate, SettingError, file_of, keyword_settings, shown
 from . import ONE_WIDTH, Classifier
+from .weights import fit_into, read_state
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation of each channel, in pixel units
 
@@ -73,7 +72,7 @@ def load_imagenet(model: Classifier, name: str) -> None:
         found = getattr(models, name)(weights="DEFAULT")
     except Exception as error:  # what was kept of an earlier download may be damaged in any way
         raise SettingError(f"pretraining.source='imagenet': the download failed ({shown(error)})") from error
-    _load(model, _from_torchvision(found.state_dict()), "torchvision's ImageNet weights")
+    fit_into(model.body, _from_torchvision(found.state_dict()), "torchvision's ImageNet weights")
     model.normalise(*IMAGENET)
 
 
@@ -85,27 +84,13 @@ def load_file(model: Classifier, file: str) -> None:
     top is left out. Raises SettingError for a file that cannot be read, and for a tensor of another shape or with a
     number that is not finite, which it names.
     """
-    path, where = file_of("pretraining.file", file), f"pretraining.file={shown(file)}"
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the unpickler met
-        raise SettingError(f"{where}: cannot be read ({type(error).__name__})") from error
-    if isinstance(state, Mapping):
-        state = state.get("state_dict", state)
-    if not isinstance(state, Mapping) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise SettingError(f"{where}: holds no state_dict")
-    state = {name.removeprefix("module."): value for name, value in state.items()}
+    state, where = read_state("pretraining.file", file), f"pretraining.file={shown(file)}"
     if any(name.startswith("conv1_7x7_s2") for name in state):
-        _load(model, _from_vggface2(state), where)
+        fit_into(model.body, _from_vggface2(state), where)
         _as_in_caffe(model)
         model.normalise([value / 255 for value in reversed(_VGGFACE2_BGR)], [1 / 255] * 3)
     else:
-        _load(model, _from_torchvision(state), where)
+        fit_into(model.body, _from_torchvision(state), where)
         model.normalise(*IMAGENET)
 
 
@@ -142,18 +127,3 @@ def _as_in_caffe(model: Classifier) -> None:
             convolution = model.get_submodule(f"body.{stage}.0.{name}")
             assert isinstance(convolution, nn.Conv2d)
             convolution.stride = (stride, stride)
-
-
-def _load(model: Classifier, state: Mapping[str, Tensor], where: str) -> None:
-    wanted = model.body.state_dict()
-    for name in [name for name in wanted if not name.endswith("num_batches_tracked")]:
-        if name not in state:
-            raise SettingError(f"{where}: lacks {name} of this model")
-        given, shape = state[name], tuple(wanted[name].shape)
-        if given.shape != shape:
-            raise SettingError(f"{where}: {name} has shape {tuple(given.shape)}, and this model's has {shape}")
-        plain = given.is_floating_point() and given.layout == torch.strided and given.device.type == "cpu"
-        if not plain or not given.isfinite().all():
-            raise SettingError(f"{where}: {name} must hold finite numbers with a fraction, as weights do")
-        wanted[name] = given
-    model.body.load_state_dict(wanted)

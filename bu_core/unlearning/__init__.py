@@ -14,6 +14,7 @@ from .amnesiac import amnesiac
 from .boundary_expanding import boundary_expanding
 from .boundary_shrink import boundary_shrink
 from .delete import delete
+from .file import file
 from .finetune import finetune
 from .fisher import fisher
 from .negative_gradient import negative_gradient
@@ -36,6 +37,7 @@ METHODS: dict[str, Method] = {
     "amnesiac": amnesiac,
     "delete": delete,
     "spotter": spotter,
+    "file": file,
 }
 OF_THE_PAPER = tuple(METHODS)[:8]  # the methods that the paper compares, in the order of its tables
 
