@@ -30,7 +30,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import write_metrics
 from bu_core.experiment.record import WHERE_MADE, NotRecorded, Record
 
-from . import BuildError, chapters
+from . import BuildError, chapters, slides
 from .execution import Run, execute, in_child, is_current, made_from, template_code
 from .page import beside, run_title
 
@@ -296,6 +296,8 @@ def _stage(source: Path, settings: Path, profiles: Sequence[str], config: Config
                 _write(source / path.name / file.name, file.read_bytes())
         elif path.is_file():
             _write(source / path.name, path.read_bytes())
+    for name, talk in slides.made(source).items():
+        _write(source / "_static" / name, talk.encode())
     _write(source / "executions.md", _report(source).encode())
     shown_settings = yaml.safe_load((ROOT / "_config.yml").read_text())
     if profiles and not config.beside:

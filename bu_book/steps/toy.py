@@ -23,22 +23,21 @@ from bu_core.unlearning import METHODS, UnlearningTask, method_settings
 CLASSES = ("middle", "left", "top", "right", "bottom")
 FORGOTTEN = 0  # the middle, which borders on all others
 _CENTRES = np.array([(0.5, 0.5), (0.22, 0.5), (0.5, 0.78), (0.78, 0.5), (0.5, 0.22)])
-_HIDDEN = 32
 _TEST_POINTS = 120  # of each class
 GRID = 160  # cells of a map of regions, along each side
 ROWS, COLUMNS = 64, 128  # cells of a frame of a figure that moves
 
 
-def network(seed: int) -> Classifier:
-    """Two hidden layers of 32 with BatchNorm, freshly initialised."""
+def network(seed: int, hidden: int = 32) -> Classifier:
+    """Two hidden layers with BatchNorm, of `hidden` units each, freshly initialised."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body = nn.Sequential(
             nn.Flatten(),
-            *(nn.Linear(2, _HIDDEN), nn.BatchNorm1d(_HIDDEN), nn.ReLU()),
-            *(nn.Linear(_HIDDEN, _HIDDEN), nn.BatchNorm1d(_HIDDEN), nn.ReLU()),
+            *(nn.Linear(2, hidden), nn.BatchNorm1d(hidden), nn.ReLU()),
+            *(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU()),
         )
-        return Classifier(body, _HIDDEN, len(CLASSES))
+        return Classifier(body, hidden, len(CLASSES))
 
 
 def points(noise: float, per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -61,17 +60,19 @@ def _learned(
     *,
     noise: Annotated[float, Range(0, 0.5)] = 0.08,
     seed: Annotated[int, Range(0, 2**31)] = 0,
-    epochs: Annotated[int, Range(1, 500)] = 40,
+    epochs: Annotated[int, Range(1, 1000)] = 40,
     lr: Annotated[float, Range(0, 10, open=True)] = 0.05,
     per_class: Annotated[int, Range(8, 1000)] = 120,
+    batch_size: Annotated[int, Range(8, 5000)] = 32,
+    hidden: Annotated[int, Range(1, 512)] = 32,
 ) -> UnlearningTask:
-    """`per_class`: how many points of each class are trained on. The attack needs eight."""
+    """`per_class`: how many points of each class are trained on, eight at the least, since an attack needs some."""
     sides = (points(noise, count, 2 * seed + number) for number, count in enumerate((per_class, _TEST_POINTS)))
     data = dataset("toy", "points in a square", CLASSES, *sides)
-    recipe = Recipe(epochs=epochs, lr=lr, momentum=0.9, batch_size=32, precision="fp32", seed=seed)
-    original = network(seed)
+    recipe = Recipe(epochs=epochs, lr=lr, momentum=0.9, batch_size=batch_size, precision="fp32", seed=seed)
+    original = network(seed, hidden)
     fit(original, data.train, recipe, label="original")
-    return UnlearningTask(original, network(seed), split(data, FORGOTTEN, torch.device("cpu")), recipe)
+    return UnlearningTask(original, network(seed, hidden), split(data, FORGOTTEN, torch.device("cpu")), recipe)
 
 
 def epochs_of(task: UnlearningTask, method: str, **settings: Any) -> list[Classifier]:
@@ -105,6 +106,10 @@ def drifted(model: Classifier, original: Classifier, share: float) -> Classifier
             assert own is not None and other is not None  # the toy's layers keep statistics
             own.mul_(share).add_(other, alpha=1 - share)
     return mixed
+
+
+# A network that learns its points by heart: few of them, overlapping, a wide network, and many epochs in one batch.
+BY_HEART = {"noise": 0.25, "per_class": 30, "epochs": 600, "lr": 0.01, "batch_size": 150, "hidden": 128}
 
 
 def places(data: LabelledImages) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the steps tell a reader in words: the answers of their exercises hold, and a teacher's commands fit."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import papermill
@@ -8,10 +9,18 @@ import pytest
 import torch
 
 from bu_book.build import STEPS
-from bu_book.chapters.what_forgets import COMPONENTS
 from bu_book.steps import toy
+from bu_book.variations import STATISTICS_ALONE
+from bu_core import attacks
+from bu_core.attacks.modified_entropy import from_modified_entropy
+from bu_core.attacks.own_outputs import from_own_outputs
 from bu_core.audits.reestimation import reestimated
-from bu_core.models import Classifier, widened
+from bu_core.config import Config
+from bu_core.data import SPLITS
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.mechanism import recovered
+from bu_core.measures import Outputs, shares
+from bu_core.models import Classifier
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask, method_settings
 from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
@@ -85,21 +94,22 @@ def test_step_3_the_others_get_back_what_the_middle_took(square: UnlearningTask)
     assert kept(shrunk, square) > kept(square.original, square)
 
 
+def test_step_4_works_beside_the_remaining_points_and_fails_without_them(square: UnlearningTask):
+    shadow, split = len(toy.CLASSES), square.split
+    beside, alone = (toy.with_shadow(square, remaining=each, epochs=10, lr=0.03) for each in (True, False))
+    assert left(beside[-1], square) < 15 and kept(beside[-1], square) > kept(square.original, square)
+    assert toy.share_given(beside[-2], split.remain_train, shadow) < 10
+    assert kept(alone[-1], square) < 70
+    assert toy.share_given(alone[-2], split.remain_train, shadow) > 95
+
+
 def test_step_4_what_the_shadow_class_covers_and_what_comes_back(square: UnlearningTask):
-    shadow = len(toy.CLASSES)
-    forget, remain = square.split.forget_train, square.split.remain_train
-    labels = square.relabelled(torch.full_like(forget.labels, shadow))
-    covered = {}
-    for lr in (0.001, 0.005):
-        start = widened(square.original, square.recipe.seed)
-        wide = square.fitted(start, labels, label="wide", epochs=10, lr=lr, batchnorm="frozen")
-        covered[lr] = [toy.share_given(wide, data, shadow) for data in (forget, remain)]
+    shadow, parts = len(toy.CLASSES), (square.split.forget_train, square.split.remain_train)
+    models = {lr: toy.with_shadow(square, remaining=False, epochs=10, lr=lr) for lr in (0.001, 0.005, 0.05)}
+    covered = {lr: [toy.share_given(wide, part, shadow) for part in parts] for lr, (*_, wide, _) in models.items()}
     assert covered[0.001] == [0, 0]
-    assert covered[0.005][0] == 100
-    assert 50 < covered[0.005][1] <= 100
-    pruned = {lr: unlearned(square, "boundary_expanding", lr=lr) for lr in (0.001, 0.005, 0.05)}
-    for model in pruned.values():
-        assert model.classifier.weight.shape == square.original.classifier.weight.shape
+    assert covered[0.005][0] == 100 and 50 < covered[0.005][1] <= 100
+    pruned = {lr: each[-1] for lr, each in models.items()}
     assert left(pruned[0.001], square) > left(square.original, square) - 15
     assert left(pruned[0.005], square) > left(square.original, square) - 5
     assert left(pruned[0.05], square) < 5
@@ -115,12 +125,65 @@ def test_step_5_what_frozen_statistics_hide_comes_back_until_the_weights_have_mo
 
 
 def test_step_5_drift_alone_hides_the_class_and_re_estimation_shows_it(square: UnlearningTask):
-    drifted = unlearned(square, "boundary_shrink", **COMPONENTS["statistics"])
+    drifted = unlearned(square, "boundary_shrink", **STATISTICS_ALONE)
     for name, weight in drifted.named_parameters():
         assert torch.equal(weight, square.original.get_parameter(name))
     assert left(drifted, square) < left(square.original, square) / 2
     again = reestimated(drifted, square.split.remain_train.images, "fp32")
     assert left(again, square) > left(square.original, square) - 5
+
+
+def test_step_5_the_others_gain_what_the_middle_loses_and_the_other_way_round(square: UnlearningTask):
+    drifted = unlearned(square, "boundary_shrink", **STATISTICS_ALONE)
+    again = reestimated(drifted, square.split.remain_train.images, "fp32")
+    models = (drifted, square.original, again)
+    taken = [toy.share_given(model, square.split.remain_train, toy.FORGOTTEN) for model in models]
+    right = [kept(model, square) for model in models]
+    assert taken == sorted(taken) and right == sorted(right, reverse=True)
+    assert left(again, square) > left(square.original, square)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_step_6_one_attack_works_and_the_other_guesses(seed: int):
+    def summed_up(task: UnlearningTask, attack: Callable[..., attacks.Scores]) -> attacks.AttackSummary:
+        parts = {part: getattr(task.split, part) for part in SPLITS}
+        said = {name: Outputs(predict(task.original, of.images, "fp32"), of.labels) for name, of in parts.items()}
+        return attacks.summary(attack(said, seed), None, seed)
+
+    works = summed_up(toy.learned(seed=seed, **toy.BY_HEART), from_modified_entropy)
+    assert works.auc.low is not None and works.auc.low > 0.5
+    assert works.asr.value is not None and works.false_positive_rate.value is not None
+    assert works.asr.value > works.false_positive_rate.value + 10
+    guesses = summed_up(toy.learned(seed=seed), from_own_outputs)
+    assert guesses.auc.value == pytest.approx(0.5, abs=0.08)
+
+
+def test_step_7_the_boundary_stays_where_the_steps_are_normalised_by_remaining_points(square: UnlearningTask):
+    given = {"epsilon": 0.15, "lr": 0.007}
+    ways = {
+        "train": {},
+        "frozen": {},
+        "remaining": {"remaining": 480, "keep": 1.0},
+        "no keep": {"batchnorm": "remaining", "remaining": 480, "keep": 0.0},
+        "few": {"batchnorm": "remaining", "remaining": 32, "keep": 1.0},
+    }
+    for way, more in ways.items():
+        model = unlearned(square, "boundary_shrink", **given | {"batchnorm": way} | more)
+        again = reestimated(model, square.split.remain_train.images, "fp32")
+        assert left(model, square) < 10
+        if way in ("train", "frozen"):
+            assert left(again, square) > left(model, square) + 20
+        else:
+            assert left(again, square) < 5 and kept(again, square) > 95
+
+
+def test_step_7_the_record_answers_without_data():
+    run = Experiment(Config.from_profile("cifar10"))
+    given = dict(zip(run.dataset.classes, shares(run.outputs("boundary_shrink")["forget_train"]), strict=True))
+    first = sorted(given, key=lambda name: -given[name])[:4]
+    assert set(first) == {"bird", "frog", "cat", "horse"}
+    assert recovered(run, "boundary_shrink", 100).accuracy["forget_train"] > 95
+    assert recovered(run, "retrain", 100).accuracy["forget_train"] == 0
 
 
 COMMAND = re.compile(r"^papermill notebooks/steps/(\w+)\.ipynb out\.ipynb -p (\w+) (\S+)$", re.MULTILINE)

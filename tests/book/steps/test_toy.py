@@ -1,10 +1,10 @@
 """The square: its points, its maps, and the steps that are drawn on it, which run with other parameters too."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
-import numpy as np
 import papermill
 import pytest
 import torch
@@ -13,7 +13,7 @@ from bu_book.build import STEPS
 from bu_book.steps import drawings, toy
 from bu_core.data import pixels
 from bu_core.training import predict
-from bu_core.unlearning import METHODS, UnlearningTask
+from bu_core.unlearning import METHODS, UnlearningTask, method_settings
 from bu_core.unlearning.boundary_shrink import cross_samples, crossed_logits, nearest_incorrect
 from tests.helpers import refusal, same_state
 
@@ -70,15 +70,26 @@ def test_a_parameter_that_cannot_be_is_refused(given: dict, message: str):
     assert message in refusal(toy.learned, **given)
 
 
-def test_the_animation_needs_nothing_but_the_page(square: UnlearningTask):
-    found = [toy.regions(square.original)] * 3
-    page = drawings.animation(found, square.split.forget_train, ["a", "b", "c"], "Three times the same").data
-    assert "http" not in page
-    assert page.count("data:image/png;base64,") == 4
-    assert 'alt="Three times the same: a"' in page  # the script names the other frames as they are shown
-    assert "Press play, or move the slider." in page
-    assert 'aria-label="epoch"' in page
-    assert "<button" in page
+def test_a_slow_method_starts_at_the_original_and_ends_where_the_method_does(square: UnlearningTask):
+    given = {"epochs": 3, "lr": 0.003, "epsilon": 0.15}
+    models = toy.epochs_of(square, "boundary_shrink", **given)
+    assert len(models) == 4 and models[0] is square.original
+    assert same_state(models[-1], METHODS["boundary_shrink"](square, **method_settings("boundary_shrink", given)))
+    assert not same_state(models[1], models[2])
+
+
+def test_a_shadow_class_is_there_until_it_is_pruned(square: UnlearningTask):
+    *wide, last = toy.with_shadow(square, remaining=False, epochs=2, lr=0.003)
+    assert [len(model.classifier.bias) for model in wide] == [6, 6, 6]
+    given = {"epochs": 2, "lr": 0.003, "batchnorm": "frozen"}
+    expected = METHODS["boundary_expanding"](square, **method_settings("boundary_expanding", given))
+    assert same_state(last, expected)
+
+
+def test_the_share_of_the_drift_leads_from_the_originals_statistics_to_the_models_own(square: UnlearningTask):
+    model = toy.epochs_of(square, "boundary_shrink", epochs=2, lr=0.0)[-1]
+    assert same_state(toy.drifted(model, square.original, 1.0), model)
+    assert toy.frame(toy.drifted(model, square.original, 0.0)) == toy.frame(square.original) != toy.frame(model)
 
 
 OTHERS = {
@@ -88,6 +99,7 @@ OTHERS = {
     "expanding": {"lr": 0.05, "unlearning_epochs": 2},
     "drift": {"unlearning_epochs": 1},
     "privacy": {"epsilon": 0.3, "unlearning_epochs": 2},
+    "lasting": {"unlearning_epochs": 2, "remaining": 40, "keep": 0.0},
 }
 
 
@@ -102,21 +114,38 @@ def test_a_step_runs_with_other_parameters(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_a_step_asks_captions_its_figures_and_has_an_exercise(name: str):
+def test_a_step_has_an_aim_a_time_questions_figures_findings_and_a_worked_exercise(name: str):
     cells = nbformat.read(STEPS[name], as_version=4).cells
-    assert any("**Before you look" in cell.source for cell in cells)
-    assert any("```{exercise}" in cell.source and ":class: dropdown" in cell.source for cell in cells)
+    kinds = [tag for cell in cells for tag in cell.metadata.get("tags", [])]
+    assert kinds.count("title") == kinds.count("objective") == 1
+    (aim,) = (cell.source for cell in cells if "objective" in cell.metadata.get("tags", []))
+    assert re.fullmatch(r"\*\*Aim:\*\* .+ \*\*Time:\*\* \d+ minutes\.", aim)
+    assert {"question", "figure", "finding"} <= set(kinds)
+    questions = [cell.source for cell in cells if "question" in cell.metadata.get("tags", [])]
+    assert all("**Before you look" in question and "?" in question for question in questions)
+    exercises = [cell.source for cell in cells if "{exercise}" in cell.source]
+    assert exercises and all("{solution}" in each and ":class: dropdown" in each for each in exercises)
+    worked = [each.split("{solution}")[1] for each in exercises]
+    assert all(re.search(r"^1\. ", each, re.M) for each in worked), "in numbered steps"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_figure_of_a_step_is_described(name: str):
+    cells = nbformat.read(STEPS[name], as_version=4).cells
+    drawn = ("drawings.show", "drawings.moving", "drawings.playground")
     calls = [
         node
         for cell in cells
         if cell.cell_type == "code"
         for node in ast.walk(ast.parse(cell.source))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "drawings.show"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in drawn
     ]
     assert calls
     for call in calls:
-        told = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
-        assert len(told["caption"]) > 20 and len(told["alt"]) > 20
+        told = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg in ("caption", "alt")}
+        assert len(told["caption"]) > 20
+        assert "alt" not in told or len(told["alt"]) > 20
+        assert "alt" in told or ast.unparse(call.func) != "drawings.show"
 
 
 def test_the_steps_of_the_contents_are_those_that_there_are():
@@ -127,7 +156,6 @@ def test_the_steps_of_the_contents_are_those_that_there_are():
 
 
 def test_frames_show_the_first_and_the_last(square: UnlearningTask):
-    found = [(np.zeros((toy.GRID, toy.GRID), int) + number % 5, np.ones((1, 1))) for number in range(12)]
-    figure = drawings.frames(found, square.split.forget_train, [str(number) for number in range(12)])
-    assert [axes.get_title() for axes in figure.axes][:1] == ["0"]
-    assert [axes.get_title() for axes in figure.axes][-1] == "11"
+    titles = [str(number) for number in range(12)]
+    figure = drawings.frames([square.original] * 12, square.split.forget_train, titles)
+    assert [axes.get_title() for axes in figure.axes] == ["0", "3", "6", "8", "11"]
