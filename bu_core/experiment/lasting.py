@@ -62,8 +62,10 @@ def trace(experiment: Experiment, model: str) -> Trace:
 
 def _erased(evidence: Evidence) -> float:
     """The recall by a shifted threshold where the logit of the class is 0 for every image."""
-    forget, remain = (evidence.outputs(part).logits.clone() for part in ("forget_test", "remain_test"))
-    for logits in (forget, remain):
+    margins = []
+    for part in ("forget_test", "remain_test"):
+        logits = evidence.outputs(part).logits.clone()
         logits[:, evidence.forget_class] = 0
-    margins = (threshold.margins(logits, evidence.forget_class) for logits in (forget, remain))
-    return threshold.recall_at_loss(*margins, evidence.seed).recall
+        margins.append(threshold.margins(logits, evidence.forget_class))
+    forget, remain = margins
+    return threshold.recall_at_loss(forget, remain, evidence.seed).recall
