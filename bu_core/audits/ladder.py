@@ -45,19 +45,29 @@ class Climb:
     summaries: summaries.Summaries
 
 
-def climb(suspect: Evidence, original: Evidence, retrains: Sequence[Evidence], recipe: Recipe) -> Climb:
+def climb(
+    suspect: Evidence,
+    original: Evidence,
+    retrains: Sequence[Evidence],
+    recipe: Recipe,
+    say: Callable[[str], None] = lambda line: None,
+) -> Climb:
     """Climb every rung with one model; `recipe` is that of the original's training, which relearning goes on with.
 
-    A Retrain among `retrains` that is the suspect itself is left out of what it is compared with.
+    A Retrain among `retrains` that is the suspect itself is left out of what it is compared with. `say` is called with
+    a line of text before each part of the work.
     """
     others = [retrain for retrain in retrains if retrain is not suspect]
-    return Climb(
-        _frozen(suspect, others),
-        _frozen(suspect.reestimated, [retrain.reestimated for retrain in others]),
-        relearning.relearn_remaining(suspect, recipe),
-        relearning.relearn_few(suspect, original, recipe),
-        summaries.summaries(suspect, original, others[0] if others else None),
-    )
+    say("  outputs and features")
+    before = _frozen(suspect, others)
+    say("  the same after re-estimation")
+    after = _frozen(suspect.reestimated, [retrain.reestimated for retrain in others])
+    say("  relearning without the class")
+    remaining = relearning.relearn_remaining(suspect, recipe)
+    say("  relearning on few of it")
+    few = relearning.relearn_few(suspect, original, recipe)
+    say("  summaries")
+    return Climb(before, after, remaining, few, summaries.summaries(suspect, original, others[0] if others else None))
 
 
 def masked(original: Evidence) -> Evidence:
@@ -97,17 +107,20 @@ def constants() -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung: its `title`, what the `auditor` has, the `unit` of its `value`, and how much Retrains may differ.
+    """One rung: its `title`, what it `asks`, of an auditor who has what; the `unit` of its `value`, and its `form`.
 
     `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
-    differ by for their seeds alone, where few are given. `value(climb, retrains)`: a model's, beside other Retrains.
+    differ by for their seeds alone, where few are given. `value(climb, retrains)`: a model's, beside other Retrains;
+    None where it needs them and there are none. `known`: the side of Retrain's range that more of the class lies on.
     """
 
     title: str
-    auditor: str
+    asks: str
     unit: str
     slack: float
-    value: Callable[[Climb, Sequence[Climb]], float]
+    value: Callable[[Climb, Sequence[Climb]], float | None]
+    form: str = ".1f"
+    known: Side = "above"
 
 
 def _few_shot(made: Climb) -> float:
@@ -116,53 +129,77 @@ def _few_shot(made: Climb) -> float:
     return max(found.prototype, found.ridge)
 
 
-def _from_retrains(made: Climb, retrains: Sequence[Climb]) -> float:
-    """How far the profile of D_ft over the other classes lies from those of Retrains, on average; 0 without any."""
+def _from_retrains(made: Climb, retrains: Sequence[Climb]) -> float | None:
+    """How far the profile of D_ft over the other classes lies from those of Retrains, on average."""
     own = torch.tensor(made.after.neighbours.profile, dtype=torch.float64)
     others = [torch.tensor(retrain.after.neighbours.profile, dtype=torch.float64) for retrain in retrains]
-    return sum(neighbours.divergence(own, other).item() for other in others) / max(1, len(others))
+    return sum(neighbours.divergence(own, other).item() for other in others) / len(others) if others else None
 
 
 RUNGS: dict[str, Rung] = {
     "output": Rung(
-        "Outputs", "the answers", "% of D_f recognised", 1.0, lambda made, _: made.before.accuracy["forget_train"]
+        "Outputs",
+        "How many of the images that were to be forgotten does the model still name?",
+        "% of D_f",
+        1.0,
+        lambda made, _: made.before.accuracy["forget_train"],
     ),
     "reestimation": Rung(
         "Re-estimation",
-        "unlabelled remaining images",
-        "% of D_f recognised",
+        "How many once BatchNorm has new statistics, of unlabelled remaining images?",
+        "% of D_f",
         1.0,
         lambda made, _: made.after.accuracy["forget_train"],
     ),
     "threshold": Rung(
-        "Threshold", "the logits", "% of D_ft recalled", 5.0, lambda made, _: made.after.threshold.recall
+        "Threshold",
+        "How many unseen ones does the logit of the class tell, at a loss of 2 % of other images?",
+        "% of D_ft",
+        5.0,
+        lambda made, _: made.after.threshold.recall,
     ),
-    "neighbours": Rung("Neighbour classes", "the posteriors", "bits from Retrain", 0.02, _from_retrains),
+    "neighbours": Rung(
+        "Neighbour classes",
+        "How far are the shares that the other classes get from those that Retrain gives them?",
+        "bits",
+        0.02,
+        _from_retrains,
+        ".3f",
+    ),
     "few_shot": Rung(
-        "Few shots", "5 labelled images of the class", "% of D_ft recalled", 6.0, lambda made, _: _few_shot(made)
+        "Few shots",
+        "How many do five labelled images of the class bring back, at a loss of 2 % of others?",
+        "% of D_ft",
+        6.0,
+        lambda made, _: _few_shot(made),
     ),
     "probe": Rung(
         "Linear probe",
-        "500 labelled images of the class",
-        "% of D_ft recalled",
+        "How many does a new last layer find, fitted to 500 images of the class, at that loss?",
+        "% of D_ft",
         5.0,
         lambda made, _: made.after.probe.recall,
     ),
     "relearn_remaining": Rung(
         "Relearning without the class",
-        "labelled remaining images",
-        "% of D_f recognised",
+        "How many come back while the model is trained further on the other classes alone?",
+        "% of D_f",
         1.0,
         lambda made, _: made.relearn_remaining.best,
     ),
     "relearn_few": Rung(
         "Relearning on few",
-        "100 labelled images of the class",
-        "steps to half of the original's D_ft",
+        "How many steps on 100 images of the class bring half of what the original knew?",
+        "steps",
         8.0,
         lambda made, _: float(made.relearn_few.steps),
+        ".0f",
+        "below",
     ),
 }
+
+# What would be the last rung, and is no part of the climb of a single model.
+PER_SAMPLE = "many models of either kind, each from its own seed, are needed to ask about single images"
 
 
 @dataclass(frozen=True)
@@ -171,22 +208,24 @@ class Reading:
 
     `verdict`: "still known" says that the rung tells the model from Retrains, on whichever `side` of their range it
     lies. On a side where the class is better hidden than Retrain hides it, the model shows that it was made to forget.
+    `retrains`: their own values, each beside the others; 0 for a distance of a single one.
     """
 
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     side: Side | None
     verdict: Verdict
+    retrains: list[float]
 
 
 def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb]) -> Reading:
     """The verdict of a rung on a model, beside the climbs of Retrains; without any there is none."""
     others = [retrain for retrain in retrains if retrain is not suspect]
     value = rung.value(suspect, others)
-    if not others:
-        return Reading(value, None, None, None, "no retrain given")
-    known = [rung.value(one, [other for other in others if other is not one]) for one in others]
+    if not others or value is None:
+        return Reading(value, None, None, None, "no retrain given", [])
+    known = [rung.value(one, [other for other in others if other is not one]) or 0.0 for one in others]
     low, high = min(known) - rung.slack, max(known) + rung.slack
     side: Side = "below" if value < low else "above" if value > high else "inside"
-    return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known")
+    return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known", known)

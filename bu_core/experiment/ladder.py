@@ -26,4 +26,4 @@ def masked_ladder(experiment: Experiment) -> Climb:
 
 def _climbed(experiment: Experiment, suspect: Evidence) -> Climb:
     retrains = [experiment.evidence(name) for name in _beside(experiment) if name == "retrain"]
-    return audits.climb(suspect, experiment.evidence("original"), retrains, experiment.recipe)
+    return audits.climb(suspect, experiment.evidence("original"), retrains, experiment.recipe, experiment.say)

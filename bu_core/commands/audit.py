@@ -1,0 +1,196 @@
+"""`audit`: how deep a model that comes as a file has forgotten a class: the ladder of audits, beside Retrains."""
+
+import argparse
+import html
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ..audits.ladder import PER_SAMPLE, RUNGS, Climb, Reading, Rung, reading
+from ..checks import SettingError, file_of, new_folder, shown
+from ..command_line import add_overrides, overrides, said, table
+from ..config import Config, class_index
+from ..data import DATASETS
+from ..experiment.experiment import Experiment
+from ..experiment.ladder import ladder
+from ..models import Classifier, batchnorms
+from ..models.weights import digest_of, load_whole
+from ..store import write_bytes, write_json
+from . import command
+
+FILES = ("audit.json", "audit.html", "store")
+HERE = Path(__file__).parent
+
+CONCLUSIONS = {
+    "inside": "Here nothing tells the model from one that never saw the class.",
+    "known": "More of the class is there than in a model that never saw it.",
+    "hidden": "The class is hidden further than in a model that never saw it, which shows that it was there.",
+    "other": "It treats the class's images unlike a model that never saw them.",
+    None: "Without a Retrain nobody can say what a model that never saw the class would show.",
+}
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = command(commands, audit)
+    parser.add_argument("profile", help="a profile's name or path: it says data set, network and training recipe")
+    add_overrides(parser)
+    form = "a state_dict of the profile's network, as .safetensors or as torch saves it"
+    parser.add_argument("--original", required=True, metavar="FILE", help=f"the model before it forgot: {form}")
+    parser.add_argument("--unlearned", required=True, metavar="FILE", help="the model that was made to forget")
+    several = "models trained without the class, from other seeds; the verdicts compare with their range"
+    parser.add_argument("--retrain", nargs="+", action="extend", default=[], metavar="FILE", help=several)
+    parser.add_argument("--forget", metavar="CLASS", help="the class, by name or index; unless told, the profile's")
+    parser.add_argument("--data", metavar="FOLDER", help="the data set's folder, as data_dir")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="where audit.json and audit.html go")
+
+
+def audit(arguments: argparse.Namespace) -> None:
+    """Ask of weights in files how deep a class was forgotten, and compare with models that never saw it."""
+    named = {"original": ("--original", arguments.original), "unlearned": ("--unlearned", arguments.unlearned)}
+    for number, file in enumerate(arguments.retrain):
+        named["retrain" if number == 0 else f"retrain_{number + 1}"] = ("--retrain", file)
+    for option, file in named.values():
+        file_of(option, file)
+    folder = new_folder("--out", arguments.out, FILES)
+    given = overrides(arguments) | {"methods": ["retrain"] if arguments.retrain else [], "results_dir": str(folder)}
+    given |= {"elsewhere": [], "beside": [], "replicates": ""}
+    given |= {"data_dir": arguments.data} if arguments.data else {}
+    if arguments.forget is not None:
+        given["forget_class"] = _class(arguments.forget, Config.from_profile(arguments.profile, **given).dataset)
+    experiment = Given(Config.from_profile(arguments.profile, **given), named)
+    climbs = {}
+    for number, name in enumerate(named, 1):
+        said(f"{number} of {len(named)}: {name}, {shown(named[name][1])}")
+        start = time.perf_counter()
+        climbs[name] = ladder(experiment, name)
+        said(f"  done in {time.perf_counter() - start:.1f} s")
+    report = reported(experiment, climbs)
+    write_json(folder / "audit.json", report)
+    write_bytes(folder / "audit.html", page(report).encode())
+    rows = {rung["title"]: _cells(rung) for rung in report["rungs"].values()}
+    said(f"\n{table(rows)}")
+    for name, why in report["left_out"].items():
+        said(f"left out: {name}: {why}")
+    said(f"everything: {folder / 'audit.json'}; to read: {folder / 'audit.html'}")
+
+
+def _class(text: str, dataset: str) -> int | str:
+    """The class that `--forget` names; of a data set whose classes its folder decides, to be looked up there."""
+    classes = DATASETS[dataset].classes
+    value = int(text) if text.isdecimal() and text not in (classes or ()) else text
+    return value if classes is None else class_index(value, classes, dataset, "--forget")
+
+
+class Given(Experiment):
+    """An experiment whose models are in files: of each name, the option that named the file, and the file."""
+
+    def __init__(self, config: Config, named: Mapping[str, tuple[str, str]]):
+        super().__init__(config, said)
+        self.named = named
+        self.digests = {name: digest_of(file) for name, (_, file) in named.items()}
+        for name in named:
+            self.model(name)
+            for other in named:
+                if name.startswith("retrain") and other != name and self.digests[other] == self.digests[name]:
+                    option, file = named[name]
+                    raise SettingError(f"{option}={shown(file)}: holds the same as {other}; name another model")
+
+    def key(self, name: str) -> dict[str, Any]:
+        """What a model is found by: what its file holds, and what the auditor is given beside it."""
+        return {"file": self.digests[name], "dataset": self.dataset.fingerprint} | self._made_by(self.recipe)
+
+    def model(self, name: str) -> Classifier:
+        if name not in self._models:
+            apart = self.config.pretraining["source"] in ("none", "others")  # else it decides how images are normalised
+            classes, config = len(self.dataset.classes), self.config
+            model = self._built(classes, config.width, config.seed) if apart else self.initial()
+            load_whole(model, *self.named[name])
+            self._models[name] = model.eval()
+        return self._models[name]
+
+
+def reported(experiment: Given, climbs: Mapping[str, Climb]) -> dict[str, Any]:
+    """What `audit.json` holds. See book/audit_your_model.md for what the fields mean."""
+    config, classes = experiment.config, experiment.dataset.classes
+    retrains = [made for name, made in climbs.items() if name.startswith("retrain")]
+    left_out, named = {"per_sample": PER_SAMPLE}, experiment.named.items()
+    if not batchnorms(experiment.model("unlearned")):
+        left_out["reestimation"] = "the network keeps no statistics that could be estimated anew"
+    return {
+        "forget_class": classes[int(config.forget_class)],
+        "dataset": experiment.dataset.name,
+        "dataset_fingerprint": experiment.dataset.fingerprint,
+        "network": {"model": config.model, "width": config.width},
+        "files": {name: {"path": file, "sha256": experiment.digests[name]} for name, (_, file) in named},
+        "environment": experiment.here,
+        "rungs": {name: _rung(rung, climbs, retrains) for name, rung in RUNGS.items() if name not in left_out},
+        "left_out": left_out,
+    }
+
+
+def _rung(rung: Rung, climbs: Mapping[str, Climb], retrains: Sequence[Climb]) -> dict[str, Any]:
+    """One rung of `audit.json`; `retrain` is a number, of several files their list, and null without any."""
+    found, original = (reading(rung, climbs[name], retrains) for name in ("unlearned", "original"))
+    known: Any = found.retrains if len(found.retrains) > 1 else next(iter(found.retrains), None)
+    return {
+        "title": rung.title,
+        "asks": rung.asks,
+        "value": found.value,
+        "original": original.value,
+        "retrain": known,
+        "range": None if found.low is None else [found.low, found.high],
+        "unit": rung.unit,
+        "verdict": found.verdict,
+        "side": found.side,
+        "says": CONCLUSIONS[_conclusion(rung, found)],
+    }
+
+
+def _conclusion(rung: Rung, found: Reading) -> str | None:
+    if found.side is None or found.side == "inside":
+        return found.side
+    if rung is RUNGS["neighbours"]:
+        return "other"
+    return "known" if found.side == rung.known else "hidden"
+
+
+def _cells(rung: Mapping[str, Any]) -> dict[str, str]:
+    """A rung as the cells of a table."""
+    form = next(known.form for known in RUNGS.values() if known.title == rung["title"])
+    known = rung["retrain"] if isinstance(rung["retrain"], list) else [rung["retrain"]]
+    ends = [_number(end, form) for end in ((min(known), max(known)) if len(known) > 1 else known)]
+    numbers = {"unlearned": _number(rung["value"], form), "original": _number(rung["original"], form)}
+    return numbers | {"retrain": " to ".join(dict.fromkeys(ends)), "unit": rung["unit"], "verdict": rung["verdict"]}
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def page(report: Mapping[str, Any]) -> str:
+    """`audit.html`: the table, and below it a sentence for each rung; it loads nothing from anywhere."""
+    rows, sentences = [], []
+    for rung in report["rungs"].values():
+        cells = _cells(rung)
+        kind = {"like retrain": "like", "still known": "known"}.get(rung["verdict"], "none")
+        inside = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells.values())
+        rows.append(f'<tr class="{kind}"><th scope="row">{html.escape(rung["title"])}</th>{inside}</tr>')
+        sentences.append(f"<li><b>{html.escape(rung['title'])}.</b> {html.escape(rung['asks'])} {rung['says']}</li>")
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("rung", *cells))
+    told = [rung["verdict"] for rung in report["rungs"].values()]
+    facts = {
+        "forgotten": report["forget_class"],
+        "data": report["dataset"],
+        "network": f"{report['network']['model']}, width {report['network']['width']:g}",
+        "file": report["files"]["unlearned"]["path"],
+        "known": str(told.count("still known")),
+        "of": str(len(told)),
+        "retrains": str(sum(name.startswith("retrain") for name in report["files"])),
+        "date": report["environment"]["date"],
+    }
+    facts = {name: html.escape(text) for name, text in facts.items()}
+    left = [f"<li><b>{html.escape(name)}</b>: {html.escape(why)}.</li>" for name, why in report["left_out"].items()]
+    facts |= {"head": head, "rows": "\n".join(rows), "sentences": "\n".join(sentences), "left_out": "\n".join(left)}
+    return Template((HERE / "audit.html").read_text(encoding="utf-8")).substitute(facts)

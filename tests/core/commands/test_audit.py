@@ -1,0 +1,157 @@
+"""Auditing models that a plain script trained: the one of the tutorial page, by the command of the tutorial page."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bu_core.__main__ import main
+from bu_core.audits.ladder import RUNGS
+from bu_core.commands import audit
+
+PAGE = Path(__file__).parents[3] / "book" / "audit_your_model.md"
+SCRIPT, API = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+COMMAND = shlex.split(re.findall(r"```bash\npython -m bu_core (.*?)\n```", PAGE.read_text(), re.S)[0])
+VERDICTS = {"like retrain", "still known", "no retrain given"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the script of the page ran."""
+    folder = tmp_path_factory.mktemp("outside")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        exec(compile(SCRIPT, "forget.py", "exec"), {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(COMMAND) == 0
+    return json.loads((folder / "report" / "audit.json").read_text())
+
+
+def test_each_rung_has_its_numbers_and_a_verdict(report: dict[str, Any]):
+    assert set(report["rungs"]) == set(RUNGS)
+    assert set(report["left_out"]) == {"per_sample"}
+    for rung in report["rungs"].values():
+        assert rung["verdict"] in VERDICTS
+        assert len(rung["retrain"]) == 2
+        low, high = rung["range"]
+        assert all(low <= value <= high for value in rung["retrain"])
+        assert (rung["verdict"] == "like retrain") == (low <= rung["value"] <= high)
+        assert rung["unit"] and rung["says"]
+    assert report["forget_class"] == "4"
+
+
+def test_the_original_knows_the_class_and_retrain_does_not(report: dict[str, Any]):
+    output = report["rungs"]["output"]
+    assert output["original"] > 90
+    assert output["retrain"] == [0.0, 0.0]
+
+
+def test_the_page_to_read_is_whole_and_loads_nothing(report: dict[str, Any], folder: Path):
+    text = (folder / "report" / "audit.html").read_text()
+    assert not re.search(r"https?://|<script|<link|@import|url\(", text)
+    assert "prefers-color-scheme: dark" in text and "$" not in text
+    assert all(rung["title"] in text and rung["says"] in text for rung in report["rungs"].values())
+
+
+def test_it_goes_on_where_it_was(
+    report: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """What was climbed is not climbed again: the same models, one Retrain fewer."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("bu_core.experiment.ladder.audits.climb", lambda *_: pytest.fail("climbed again"))
+    place = COMMAND.index("retrain2.safetensors")
+    assert main([*COMMAND[:place], *COMMAND[place + 1 :]]) == 0
+    again = json.loads((folder / "report" / "audit.json").read_text())
+    assert again["rungs"]["output"]["value"] == report["rungs"]["output"]["value"]
+    assert again["rungs"]["probe"]["retrain"] == report["rungs"]["probe"]["retrain"][0]
+    assert again["rungs"]["neighbours"]["retrain"] == 0
+    said = capsys.readouterr().out
+    assert "1 of 3: original" in said and "left out: per_sample" in said
+    assert re.search(r"Threshold +[\d.]+ +[\d.]+ +[\d.]+ +% of D_ft", said)
+
+
+def test_a_model_without_a_retrain_gets_numbers_and_no_verdict(
+    report: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(folder)
+    experiment = audit.Given(
+        audit.Config.from_profile("digits", width=0.1, methods=[], results_dir=str(folder / "other")),
+        {name: (f"--{name}", f"{name}.safetensors") for name in ("original", "unlearned")},
+    )
+    climb = audit.ladder.compute(experiment, "unlearned")
+    alone = audit.reported(experiment, {"original": climb, "unlearned": climb})
+    assert {rung["verdict"] for rung in alone["rungs"].values()} == {"no retrain given"}
+    assert alone["rungs"]["neighbours"]["value"] is None
+    assert alone["rungs"]["output"]["retrain"] is None
+    assert audit.page(alone).count("Without a Retrain") == len(RUNGS)
+
+
+def test_the_example_in_python_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    exec(compile(API, "page", "exec"), {})
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == len(RUNGS)
+    assert said[0] == "Outputs like retrain" or said[0] == "Outputs still known"
+
+
+def changed(folder: Path, **changes: Any) -> None:
+    state = load_file(folder / "unlearned.safetensors")
+    save_file(
+        {name: tensor for name, tensor in (state | changes).items() if tensor is not None}, folder / "bad.safetensors"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "says"),
+    [
+        (
+            {"classifier.bias": torch.ones(7)},
+            {},
+            "--unlearned='bad.safetensors': tells 7 classes apart, and the data have 10",
+        ),
+        ({"body.0.0.bias": torch.ones(8)}, {}, "body.0.0.bias has shape (8,)"),
+        ({"body.0.0.bias": torch.full((9,), torch.inf)}, {}, "must hold finite numbers"),
+        ({"body.0.0.bias": None}, {}, "lacks body.0.0.bias"),
+        ({"extra": torch.ones(1)}, {}, "holds extra, which this model has not"),
+        ({}, {"--unlearned": "none.safetensors"}, "--unlearned='none.safetensors': no such file"),
+        ({}, {"--forget": "eleven"}, "--forget='eleven'"),
+        ({}, {"--forget": "11"}, "--forget=11"),
+        ({}, {"--retrain": "unlearned.safetensors"}, "--retrain='unlearned.safetensors': holds the same as unlearned"),
+        ({}, {"--out": "."}, "--out='.': holds"),
+        ({}, {"--out": "original.safetensors"}, "--out='original.safetensors': cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(
+    folder: Path,
+    changes: dict[str, Any],
+    given: dict[str, str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(audit, "ladder", lambda *_: pytest.fail("work was begun"))
+    changed(folder, **changes)
+    options = {
+        "--original": "original.safetensors",
+        "--unlearned": "bad.safetensors",
+        "--retrain": "retrain1.safetensors",
+    }
+    options |= {"--out": str(tmp_path / "out")} | (
+        given if changes or given.get("--unlearned") else given | {"--unlearned": "unlearned.safetensors"}
+    )
+    assert main(["audit", "digits", "-p", "width", "0.1", *(word for pair in options.items() for word in pair)]) == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert len(error.splitlines()) == 1
