@@ -335,6 +335,7 @@ def test_what_takes_the_same_steps_is_set_side_by_side():
     assert found.alike == (45.0, 1.0)
     assert planted(retrain=(90.0,)).alike is None
     assert replace(found, images=found.images | {"random_labels": 11}).alike is None
+    assert "a factor of 45 is the machine's" in timing.time_table(replace(found, rounds=0)).to_html()
 
 
 def test_the_floor_is_the_operations_at_the_peak():
