@@ -20,6 +20,7 @@ from bu_core.store import digest, read_any, write, write_json
 from bu_core.unlearning import METHODS, changed_settings
 
 from . import chapters
+from .chapters.timing import GROWTH_ROUNDS
 
 Key = dict[str, Any]
 Moved = tuple[str, Key, Artefact]  # the new kind, key and content
@@ -109,8 +110,10 @@ def _moved(kind: str, key: Key, artefact: Artefact, originals: Sequence[Key]) ->
     if old == "neighbours":
         given = {"walks": key["walks"], "epsilons": key["epsilons"]}
         return _made("neighbour_search", "", key, given, tensors, facts)
-    if old == "timing":
-        return _made("timing", "", key, {"rounds": key["runs"]}, tensors, facts)
+    if old == "timing":  # the seconds of the methods in it were multiplied, and are left behind
+        counted = {name: made["operations"] for name, made in facts["methods"].items()}
+        facts = {name: facts[name] for name in ("growth", "peak", "environment")} | {"operations": counted}
+        return _made("scaling", "", key, {"rounds": min(key["runs"], GROWTH_ROUNDS)}, tensors, facts)
     return None
 
 

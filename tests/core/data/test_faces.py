@@ -274,7 +274,7 @@ def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_we
     folder = publish(experiment, "people", "the command")
     region = attention.measure(experiment).region
     assert (region.name, region.is_object) == ("face", True)
-    assert set(timing.measure(experiment).timing.growth) == {"images", "epochs"}
+    assert set(timing.measure(experiment).scaling.growth) == {"images", "epochs"}
     assert list((tmp_path / "results" / "store").glob("pretrained-*.safetensors"))
     assert torch.equal(experiment.initial().body[0].weight, experiment._pretrained().tensors["0.weight"])
 
