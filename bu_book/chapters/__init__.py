@@ -12,6 +12,7 @@ CHAPTERS = (
     "what_forgets",
     "audit",
     "utility",
+    "lasting",
     "attack_success",
     "timing",
     "attention",

@@ -1,0 +1,424 @@
+"""Boundary unlearning that lasts: the paper's idea under the normalisation that the model has afterwards.
+
+The settings are ours and not the paper's. They are looked at over the replicates of a run, beside the published methods
+and beside the range of the Retrains; what each leaves is a `Trace`, or a whole climb of the ladder.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
+
+from bu_core.audits.few_shot import FewShot
+from bu_core.audits.ladder import Climb
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.ladder import ladder
+from bu_core.experiment.lasting import Trace, trace
+from bu_core.unlearning import METHODS, method_settings
+from bu_core.unlearning.register import GoesThrough
+
+from ..gaps import Gaps, Gathering
+from ..replicates import LONG, replicates
+from ..style import INK, as_table, colour, in_html, number, sets_named, title
+
+Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
+
+SEARCHED = ("boundary_shrink", "spotter")  # the methods that look for each image's neighbour first
+SHOTS = 5  # labelled images of the class, in the figure and the table
+SHRINK = "boundary_shrink"
+COLOUR = "#E7298A"  # of the settings that last
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A method with settings of its own. `called`: its name in tables; `says`: what it changes against the one before.
+
+    `sees`: how many unlabelled images of D_r it may see.
+    """
+
+    called: str
+    method: str
+    settings: dict[str, Any]
+    says: str
+    sees: int = 0
+
+
+# One epoch over D_f towards the original's answer without the class, beside unlabelled remaining images that give
+# BatchNorm its statistics. Chosen on other classes than those that are reported: see `chosen`.
+_ONE: dict[str, Any] = {"batchnorm": "remaining", "target": "soft", "remaining": 1000, "lr": 1e-3, "epochs": 1}
+
+
+def _beside(called: str, says: str, **change: Any) -> Setting:
+    settings = _ONE | change
+    return Setting(called, SHRINK, settings, says, settings["remaining"])
+
+
+RECOMMENDED = _beside("beside 1,000 images", "the recommended settings")
+FEWER = _beside("beside 100 images", "a tenth of the images", remaining=100)
+NO_IMAGE = _beside(
+    "beside inverted images", "no remaining image: images inverted from the model", remaining=0, stand_ins="inverted"
+)
+LONGER = _beside("beside 5,000 images, longer", "five epochs at 0.003", remaining=5000, lr=3e-3, epochs=5)
+HIGHER = _beside("beside 5,000 images, higher rate", "five epochs at 0.01", remaining=5000, lr=1e-2, epochs=5)
+FROZEN = Setting(
+    "frozen statistics", SHRINK, {"batchnorm": "frozen", "target": "soft", "lr": 1e-3, "epochs": 1}, "no image at all"
+)
+LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN)
+
+# Each changes one thing of the recommended settings; looked at with the first seed alone.
+ABLATION = (
+    _beside("nearest label", "the paper's label instead of the soft answer", target="nearest"),
+    _beside("uniform answer", "an even share of every other class", target="uniform"),
+    _beside("keep nothing", "no answer is held on to", keep=0.0),
+    _beside("own normalisation", "batches of D_f and remaining images normalise together", batchnorm="train"),
+    _beside("crossed images", "cross samples in place of remaining images", remaining=0, stand_ins="crossed"),
+    _beside("dispersed features", "features of D_f are kept apart", disperse=1.0),
+    _beside("two blocks reset", "the last two blocks learn anew", reset=2),
+    Setting(
+        "Random Labels", "random_labels", {"batchnorm": "remaining", "remaining": 1000, "lr": 1e-3, "epochs": 1},
+        "random labels instead of a search", 1000,
+    ),
+    Setting(
+        "Boundary Expanding", "boundary_expanding",
+        {"batchnorm": "remaining", "remaining": 1000, "lr": 1e-3, "epochs": 1}, "a shadow class", 1000,
+    ),
+    Setting(
+        "Negative Gradient", "negative_gradient",
+        {"batchnorm": "remaining", "remaining": 1000, "lr": 1e-4, "epochs": 1}, "the gradient reversed", 1000,
+    ),
+)  # fmt: skip
+
+
+# --- what is measured ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Left:
+    """What one model has left of the class, in percent but for `relearn_few`, which counts steps.
+
+    `before` and `after`: accuracy on the four sets without and with re-estimation. The recalls are of D_ft after it:
+    by a shifted `threshold`, with SHOTS `shots`, with a `probe`. `relearn_remaining`: the most that comes back of D_f.
+    """
+
+    before: dict[str, float]
+    after: dict[str, float]
+    threshold: float
+    shots: float
+    probe: float
+    relearn_remaining: float | None
+    relearn_few: float | None
+
+
+def of_trace(found: Trace) -> Left:
+    """A setting; the threshold is that of an erased output row, which whoever hands a model out can erase."""
+    recalls = _best(found.few_shot), found.probe.recall
+    return Left(found.before, found.after, found.erased, *recalls, found.relearn_remaining, _steps(found.relearn_few))
+
+
+def of_climb(found: Climb) -> Left:
+    """A model that climbed the whole ladder."""
+    after = found.after
+    recalls = after.threshold.recall, _best(after.few_shot), after.probe.recall
+    return Left(
+        found.before.accuracy, after.accuracy, *recalls, found.relearn_remaining.best, _steps(found.relearn_few.steps)
+    )
+
+
+def _best(found: Sequence[FewShot]) -> float:
+    """With SHOTS images, by the head that finds more."""
+    return max(max(each.prototype, each.ridge) for each in found if each.shots == SHOTS)
+
+
+def _steps(found: int | None) -> float | None:
+    return None if found is None else float(found)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model over the replicates: what it has left, by replicate. `passes`: images that go through training.
+
+    An image counts once each time that a step trains on it, and once for the search of its neighbour; `sees`: how many
+    images of D_r a method may see, None where it sees all with their labels.
+    """
+
+    called: str
+    kind: Kind
+    method: str
+    passes: int
+    sees: int | None
+    left: dict[str, Left] = field(default_factory=dict)
+
+    def mean(self, of: Callable[[Left], float | None]) -> float | None:
+        """The mean over the replicates that have the number; None where none has."""
+        values = self.values(of)
+        return statistics.fmean(values) if values else None
+
+    def values(self, of: Callable[[Left], float | None]) -> list[float]:
+        return [value for left in self.left.values() if (value := of(left)) is not None]
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """Every row of the chapter; those of LASTING over all replicates, those of ABLATION of the first alone."""
+
+    rows: list[Row]
+    replicates: list[str]
+    gaps: Gaps
+
+    def row(self, called: str) -> Row | None:
+        """The row of this name, where anything of it is known."""
+        return next((row for row in self.rows if row.called == called and row.left), None)
+
+    def inside(self, row: Row, of: Callable[[Left], float | None]) -> bool | None:
+        """Whether the mean of a row lies in the range of the Retrains; None where one of the two is not known."""
+        retrain = self.row(title("retrain"))
+        known, value = retrain.values(of) if retrain else [], row.mean(of)
+        return None if value is None or not known else min(known) <= value <= max(known)
+
+
+def measure(experiment: Experiment) -> Lasting:
+    """The published methods and our settings over the replicates of a run, as far as they are recorded."""
+    gathering, runs, sizes = Gathering(), replicates(experiment), _sizes(experiment)
+    base = next(iter(runs.values()))
+    rows = [_published(name, base, sizes) for name in ("original", *base.config.methods) if name not in LONG]
+    for row in rows:
+        for which, run in runs.items():
+            if (found := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
+                row.left[which] = of_climb(found)
+    kinds: dict[Kind, tuple[Sequence[Setting], list[str]]] = {
+        "lasting": (LASTING, list(runs)),
+        "ablation": (ABLATION, list(runs)[:1]),
+    }
+    for kind, (settings, asked) in kinds.items():
+        for setting in settings:
+            row = _of_setting(setting, kind, base, sizes)
+            for which in asked:
+                there = runs[which].with_settings(setting.method, **setting.settings)
+                if (traced := gathering.ask(f"{row.called}, {which}", trace, there, setting.method)) is not None:
+                    row.left[which] = of_trace(traced)
+            rows.append(row)
+    rows = [row for row in rows if row.left]
+    gathering.needs_some(rows)
+    return Lasting(rows, list(runs), gathering.gaps)
+
+
+CHOSEN_ON = (0, 1, 2)  # classes; none of them is the class that the replicates of a recorded run forget
+
+
+def chosen(experiment: Experiment) -> Lasting | None:
+    """The settings of LASTING on the classes that they were chosen on; None for a run of which nothing is recorded."""
+    base = next(iter(replicates(experiment).values()))
+    if base.record is None:
+        return None
+    gathering, sizes = Gathering(), _sizes(experiment)
+    names = base.dataset.classes
+    runs = {names[each]: base.variation(base.config.methods, forget_class=each) for each in CHOSEN_ON}
+    rows = [_published(name, base, sizes) for name in ("original", "retrain", SHRINK)]
+    rows += [_of_setting(setting, "lasting", base, sizes) for setting in LASTING]
+    settings = {setting.called: setting for setting in LASTING}
+    for row in rows:
+        for which, run in runs.items():
+            if row.kind != "lasting":
+                if (climbed := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
+                    row.left[which] = of_climb(climbed)
+                continue
+            there = run.with_settings(row.method, **settings[row.called].settings)
+            if (traced := gathering.ask(f"{row.called}, {which}", trace, there, row.method)) is not None:
+                row.left[which] = of_trace(traced)
+    rows = [row for row in rows if row.left]
+    return Lasting(rows, list(runs), gathering.gaps) if rows else None
+
+
+def _sizes(experiment: Experiment) -> dict[GoesThrough, int]:
+    """How many images D_r and D_f have."""
+    said = experiment.outputs("original")
+    return {"remain": len(said["remain_train"].labels), "forget": len(said["forget_train"].labels)}
+
+
+def _published(name: str, experiment: Experiment, sizes: dict[GoesThrough, int]) -> Row:
+    config = experiment.config
+    if name == "original":
+        return Row(title(name), "original", name, config.epochs * sum(sizes.values()), None)
+    epochs = config.unlearning[name].get("epochs", config.epochs)
+    passes = epochs * sizes[METHODS[name].goes_through] * (2 if name == "spotter" else 1)  # it trains on both kinds
+    passes += sizes["forget"] if name in SEARCHED else 0
+    sees = None if METHODS[name].goes_through == "remain" else 0
+    return Row(title(name), "retrain" if name == "retrain" else "published", name, passes, sees)
+
+
+def _of_setting(setting: Setting, kind: Kind, experiment: Experiment, sizes: dict[GoesThrough, int]) -> Row:
+    """A row that is still empty; every step trains on a batch of companions beside its own."""
+    given = method_settings(setting.method, setting.settings)
+    inverted = given.get("stand_ins") == "inverted"
+    companions = {"inverted": given.get("inversions"), "crossed": sizes["forget"]}.get(given.get("stand_ins", "none"))
+    companions = given.get("remaining", 0) if companions is None else companions
+    beside = math.ceil(sizes["forget"] / experiment.config.batch_size) * min(experiment.config.batch_size, companions)
+    passes = given["epochs"] * (sizes["forget"] + beside)
+    passes += sizes["forget"] if given.get("target") == "nearest" or given.get("stand_ins") == "crossed" else 0
+    passes += given["inversions"] * given["inversion_steps"] if inverted else 0
+    return Row(setting.called, kind, setting.method, passes, setting.sees)
+
+
+# --- figures and tables -------------------------------------------------------------------------------------------
+
+
+def comes_back(made: Lasting) -> Figure | None:
+    """What is recognised of D_f: the original, Boundary Shrink, the two after re-estimation, and Retrain."""
+    bars = in_one_picture(made)
+    if bars is None:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 2.9), layout="constrained")
+    shades = [INK, colour(SHRINK), colour(SHRINK), COLOUR, colour("retrain")]
+    drawn = axes.barh(list(bars), list(bars.values()), color=shades)
+    axes.bar_label(drawn, fmt="%.1f", padding=4)
+    axes.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="recognised of the forgotten class, %")
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def in_one_picture(made: Lasting) -> dict[str, float] | None:
+    """The bars of `comes_back`, accuracy on D_f in percent by their names; None where one of them is not known."""
+    rows = {name: made.row(name) for name in (title("original"), title(SHRINK), RECOMMENDED.called, title("retrain"))}
+    original, shrink, lasting, retrain = rows.values()
+    if original is None or shrink is None or lasting is None or retrain is None:
+        return None
+    told = {
+        "Original": original.mean(_before),
+        "Boundary Shrink": shrink.mean(_before),
+        "Boundary Shrink, after one unlabelled pass": shrink.mean(_after),
+        "The lasting method, after the same pass": lasting.mean(_after),
+        "Retrain": retrain.mean(_after),
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _before(left: Left) -> float:
+    return left.before["forget_train"]
+
+
+def _after(left: Left) -> float:
+    return left.after["forget_train"]
+
+
+def cost_and_depth(made: Lasting) -> Figure | None:
+    """Images that go through training against the recall with SHOTS labelled images of the class."""
+    rows = [row for row in made.rows if row.kind != "ablation"]
+    retrain = made.row(title("retrain"))
+    if retrain is None:
+        return None
+    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    known = retrain.values(_shots)
+    axes.axhspan(min(known), max(known), color=colour("retrain"), alpha=0.25, linewidth=0)
+    for row in rows:
+        shade = COLOUR if row.kind == "lasting" else colour(row.method)
+        axes.plot(row.passes, _shown(row), "D" if row.kind == "lasting" else "o", color=shade, markersize=8)
+    for together in _near(rows):
+        passes, value = together[0].passes, statistics.fmean(map(_shown, together))
+        left = passes > 3e5
+        axes.annotate(
+            ",\n".join(
+                ", ".join(row.called for row in together[start : start + 3]) for start in range(0, len(together), 3)
+            ),
+            (passes, value),
+            (-8 if left else 8, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=9,
+        )
+    axes.set(
+        xscale="log",
+        ylim=(0, 100),
+        xlabel="images that go through training",
+        ylabel=f"$D_{{ft}}$ recalled with {SHOTS} labelled images, %",
+    )
+    return figure
+
+
+def _shots(left: Left) -> float:
+    return left.shots
+
+
+def _shown(row: Row) -> float:
+    return statistics.fmean(row.values(_shots))
+
+
+def _near(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows in groups whose marks lie so close that they share a label; the first of each lies farthest right."""
+    groups: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: -row.passes):
+        for group in groups:
+            close = abs(math.log10(row.passes / group[0].passes)) < 0.12
+            if close and all(abs(_shown(row) - _shown(other)) < 6 for other in group):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    return groups
+
+
+_NUMBERS: dict[str, tuple[str, Callable[[Left], float | None]]] = {
+    "D_f": ("D_f after, %", _after),
+    "D_ft": ("D_ft after, %", lambda left: left.after["forget_test"]),
+    "D_rt": ("D_rt after, %", lambda left: left.after["remain_test"]),
+    "threshold": ("threshold, %", lambda left: left.threshold),
+    "shots": (f"{SHOTS} shots, %", _shots),
+    "probe": ("probe, %", lambda left: left.probe),
+    "relearn_remaining": ("relearned without it, %", lambda left: left.relearn_remaining),
+    "relearn_few": ("steps to relearn", lambda left: left.relearn_few),
+}
+
+
+def rungs_table(made: Lasting) -> Styler:
+    """Every row on every rung, a mean over the replicates; bold where it lies in the range of the Retrains."""
+    rows = {}
+    for row in made.rows:
+        if row.kind != "ablation":
+            rows[in_html(row.called)] = _cells(made, row)
+    if (retrain := made.row(title("retrain"))) is not None:
+        ends = {called: retrain.values(of) for called, of in _NUMBERS.values()}
+        rows["range of the Retrains"] = {
+            sets_named(called): f"{min(values):.1f}–{max(values):.1f}" for called, values in ends.items() if values
+        }
+    return as_table(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), made.gaps.shown())
+
+
+def ablation_table(made: Lasting) -> Styler | None:
+    """The recommended settings, and each of ABLATION, with the first seed; None where none is known."""
+    says = {setting.called: setting.says for setting in (RECOMMENDED, *ABLATION)}
+    rows = {}
+    for row in made.rows:
+        if row.called in says and row.kind in ("lasting", "ablation"):
+            first = {which: left for which, left in row.left.items() if which == made.replicates[0]}
+            rows[f"{in_html(row.called)}<br><small>{in_html(says[row.called])}</small>"] = _cells(
+                made, replace(row, left=first)
+            )
+    return as_table(pd.DataFrame.from_dict(rows, orient="index")) if len(rows) > 1 else None
+
+
+def _cells(made: Lasting, row: Row) -> dict[str, str]:
+    cells = {}
+    for called, of in _NUMBERS.values():
+        shown = number(row.mean(of))
+        cells[sets_named(called)] = f"<b>{shown}</b>" if made.inside(row, of) else shown
+    return cells
+
+
+def costs_table(made: Lasting) -> Styler:
+    """What each row costs: images that go through training, how often less than Retrain, and images of D_r it sees."""
+    retrain = made.row(title("retrain"))
+    rows = {}
+    for row in made.rows:
+        if row.kind not in ("ablation", "original"):
+            seen = "all, with labels" if row.sees is None else f"{row.sees:,}"
+            less = f"{retrain.passes / row.passes:,.0f}" if retrain else "–"
+            cells = {"images through training": f"{row.passes:,}", "times fewer than Retrain": less}
+            rows[in_html(row.called)] = cells | {"images of D_r that it sees": seen}
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
