@@ -39,11 +39,12 @@ test: lint ## check the code, run every test, build the smoke book and open its 
 bench: $(READY) ## measure the speed of the methods, against plain code
 	@$(BIN)/python -m bu_book bench
 
-lint: $(READY) ## check style, types, spelling, YAML and notebook templates
+lint: $(READY) ## check style, types, spelling, prose, YAML and notebook templates
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell $$(git ls-files '*.py' '*.md' '*.yml' '*.toml' 2> /dev/null)
+	$(BIN)/python .ci/prose.py $$(git ls-files '*.md' '*.py' 'notebooks/*.ipynb' 2> /dev/null)
 	$(BIN)/check-yaml *.yml *.cff book/*.yml notebooks/profiles/*.yml
 	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb notebooks/steps/*.ipynb
 

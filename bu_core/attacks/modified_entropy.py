@@ -2,7 +2,7 @@
 
 Song and Mittal choose a threshold for each class. Of the forgotten class, which is no part of D_r, the attacker has no
 member to choose one by, so one threshold serves all remaining classes and is then applied to that class. And as the
-score knows the label, it measures first of all the loss of the class's label: where a model no longer gives that label,
+score knows the label, it mostly measures the loss of the class's label: where a model no longer gives that label,
 seen and unseen images alike have a large modified entropy, and both are called unseen.
 """
 

@@ -1,4 +1,4 @@
-"""Neighbour classes: the auditor has the posteriors, leaves the forgotten class out, and looks at what is left of them.
+"""Neighbour classes: the auditor has the posteriors and looks at those of the classes that were not forgotten.
 
 A model that never learned the class gives its images to the classes that they resemble, in shares that follow from the
 images. One that was made to forget often gives them in other shares, which says that the class was there. That is what

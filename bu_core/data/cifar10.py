@@ -1,4 +1,4 @@
-"""CIFAR-10: as released, downloaded or unpacked, or as a folder of images for each class.
+"""CIFAR-10: its own archive, downloaded or unpacked, or a folder of images for each class.
 
 A folder of images is decoded once; the result is kept as one uint8 file in the user's cache folder.
 """

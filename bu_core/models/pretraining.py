@@ -1,4 +1,4 @@
-"""What a model knows before the original is trained: nothing, or what it learned elsewhere.
+"""What a model knows before the original is trained: nothing, or what it learned from other data.
 
 The paper's ResNet-50 was pretrained on faces. Whoever has such weights gives the file; everybody else can pretrain on
 the people of the same folder who are not among the classes (`others`), or take torchvision's ImageNet weights.

@@ -310,7 +310,7 @@ def _named(experiment: Experiment, dataset: Dataset) -> Experiment:
 
 
 def test_the_floor_of_a_map_is_its_least_value_over_its_largest():
-    """Red is nowhere 0: 204 beside the patch of 255, three fifths of it above the middle. Green is 0 elsewhere."""
+    """Red is nowhere 0: 204 beside the patch of 255, three fifths of it above the middle. Green is 0 outside the patch."""
     images = patches()[:1].repeat(2, 1, 1, 1)
     images[:, 0][images[:, 0] == 0] = 204
     found = floors(detector(), images, torch.tensor([0, 1]))
