@@ -114,8 +114,10 @@ CODE_VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 class OfOneMethod:
     """The swap of one method in one run.
 
-    `model`: the run's network and training. `own`: whether it is the page's own run. `after_reestimation`: the accuracy
-    on D_f in percent, once the statistics were estimated anew on the most images; None where not recorded.
+    `model`: the run's network and training. `own`: whether it is the page's own run. `recorded`: the accuracy on D_f in
+    percent of the method's model as the run has it, which is another where the model was fitted again elsewhere for the
+    swap. `after_reestimation`: the same once the statistics were estimated anew on the most images. Both are None where
+    not recorded.
     """
 
     method: str
@@ -124,6 +126,7 @@ class OfOneMethod:
     seed: int
     own: bool
     swap: Swap
+    recorded: float | None
     after_reestimation: float | None
 
 
@@ -168,9 +171,10 @@ def swaps(experiment: Experiment) -> Swaps:
                 gathering.gaps.diverged.append(called)
                 continue
             images = most_images(experiment, there)
+            before = gathering.ask(called, evaluation, there, name)
             after = gathering.ask(f"{called}, after re-estimation", evaluation, there, name, images)
-            recognised = after.accuracy["forget_train"] if after else None
-            runs.append(OfOneMethod(name, *which, not change, found, recognised))
+            recognised = (made.accuracy["forget_train"] if made else None for made in (before, after))
+            runs.append(OfOneMethod(name, *which, not change, found, *recognised))
     gathering.needs_some(runs)
     return Swaps(runs, gathering.gaps)
 
@@ -215,9 +219,10 @@ class Deepest:
 
 @dataclass(frozen=True)
 class BoundaryAlone:
-    """A method on a network that keeps no statistics: its curves by learning rate.
+    """A method on a network that keeps no statistics: by learning rate and by epoch, the accuracy on each set.
 
-    `budget`: how many points on D_rt the method costs in the page's own run, BUDGET at the least.
+    Epoch 0 is the original; of a run that kept no curve there is the last epoch beside it. `budget`: how many points on
+    D_rt the method costs in the page's own run, BUDGET at the least.
     """
 
     model: str
@@ -225,17 +230,15 @@ class BoundaryAlone:
     seed: int
     method: str
     budget: float
-    curves: dict[float, list[CurvePoint]]
+    curves: dict[float, dict[int, Accuracy]]
 
     @property
     def deepest(self) -> Deepest:
         """The lowest accuracy on D_f that costs no more than the budget; it may be the original's."""
         points = [
-            Deepest(
-                lr, epoch, point.before["forget_train"], curve[0].before["remain_test"] - point.before["remain_test"]
-            )
+            Deepest(lr, epoch, made["forget_train"], curve[0]["remain_test"] - made["remain_test"])
             for lr, curve in self.curves.items()
-            for epoch, point in enumerate(curve)
+            for epoch, made in curve.items()
         ]
         return min((point for point in points if point.lost <= self.budget), key=lambda point: point.recognised)
 
@@ -258,11 +261,17 @@ def boundary_alone(experiment: Experiment) -> BoundariesAlone:
             continue
         which = model_called(there, change), forgotten(there), there.config.seed
         for name in methods:
-            called, curves = "{}, {}, seed {}, ".format(*which) + title(name), {}
-            for lr in sorted({*LEARNING_RATES, there.config.unlearning[name]["lr"]}):
+            own, curves = there.config.unlearning[name], dict[float, dict[int, Accuracy]]()
+            called = "{}, {}, seed {}, ".format(*which) + title(name)
+            for lr in sorted({*LEARNING_RATES, own["lr"]}):
                 curve = gathering.ask(called, forgetting_curve, there.with_settings(name, lr=lr), name)
                 if curve is not None:
-                    curves[lr] = curve.points
+                    curves[lr] = {epoch: point.before for epoch, point in enumerate(curve.points)}
+                elif lr == own["lr"]:
+                    ends = {0: "original", own["epochs"]: name}
+                    made = {epoch: gathering.ask(called, evaluation, there, end) for epoch, end in ends.items()}
+                    known = {epoch: found.accuracy for epoch, found in made.items() if found}
+                    curves |= {lr: known} if len(known) == len(ends) else {}
             if curves:
                 runs.append(BoundaryAlone(*which, name, max(BUDGET, _cost(experiment, name, gathering)), curves))
     gathering.needs_some(runs)
@@ -547,8 +556,8 @@ def measure(experiment: Experiment) -> WhatForgets:
 # The five models of a swap, how each is drawn, and its accuracy on D_f.
 SWAP_TITLES = {
     "neither": "original",
-    "statistics": "its weights, the method's statistics",
-    "weights": "the method's weights, its statistics",
+    "statistics": "original weights, the method's statistics",
+    "weights": "the method's weights, original statistics",
     "both": "the method's model",
     "after": "the same after re-estimation",
 }
@@ -650,10 +659,10 @@ def class_map(made: Mechanism) -> Figure | None:
     values = values.rename(in_figure, axis=0).rename(in_figure, axis=1)
     figure, axes = plt.subplots(figsize=(8, 0.36 * size + 1.6), layout="constrained")
     sns.heatmap(
-        values, ax=axes, annot=size <= 12, fmt=".0f", cmap="viridis", vmin=0, vmax=100, cbar=False,
+        values, ax=axes, annot=size <= 12, fmt=".0f", cmap="cividis", vmin=0, vmax=100, cbar=False, linewidths=1,
         annot_kws={"fontsize": 9},
     )  # fmt: skip
-    axes.set(xlabel="accuracy on test images of, %", ylabel="with the statistics of")
+    axes.set(xlabel="class that is tested: accuracy, %", ylabel="class that gave the statistics")
     axes.tick_params(axis="x", rotation=45)
     return figure
 
@@ -689,7 +698,7 @@ def boundary_alone_table(made: BoundariesAlone) -> Styler | None:
     rows = {}
     for run in made.runs:
         which = f"{in_html(run.model)}, {in_html(run.forget_class)}, seed {run.seed}"
-        row = {f"lr {lr:g}": _of_point(points[0], points[-1]) for lr, points in sorted(run.curves.items())}
+        row = {f"lr {lr:g}": _at_the_end(curve) for lr, curve in sorted(run.curves.items())}
         deepest, most = run.deepest, f"lowest {set_title('forget_train')} for at most so many points, %"
         row["points that it may cost"] = f"{run.budget:.1f}"
         row[most] = f"<b>{deepest.recognised:.1f}</b> (lr {deepest.lr:g}, epoch {deepest.epoch})"
@@ -697,9 +706,9 @@ def boundary_alone_table(made: BoundariesAlone) -> Styler | None:
     return _as_table(rows, ["network", "method"], made.gaps.shown()) if rows else None
 
 
-def _of_point(first: CurvePoint, last: CurvePoint) -> str:
-    lost = first.before["remain_test"] - last.before["remain_test"]
-    return f"{last.before['forget_train']:.1f} / {lost:.1f}"
+def _at_the_end(curve: Mapping[int, Accuracy]) -> str:
+    first, last = curve[0], curve[max(curve)]
+    return f"{last['forget_train']:.1f} / {first['remain_test'] - last['remain_test']:.1f}"
 
 
 def components_table(made: Components) -> Styler:

@@ -326,13 +326,15 @@ def forgetting_curve(experiment: Experiment, model: str) -> ForgettingCurve:
     remaining = experiment.remaining(REESTIMATED_ON_IN_A_CURVE)
 
     def look(seen: Classifier) -> CurvePoint:
-        again = reestimated(seen, remaining, experiment.precision) if batchnorms(seen) else seen
-        right = {part: _right(experiment, again, data) for part, data in sets.items()}
-        after, *halves = (
-            {part: 100 * found[start::step].mean().item() for part, found in right.items()}
+        before = after = {part: _right(experiment, seen, data) for part, data in sets.items()}
+        if batchnorms(seen):
+            again = reestimated(seen, remaining, experiment.precision)
+            after = {part: _right(experiment, again, data) for part, data in sets.items()}
+        whole, *halves = (
+            {part: 100 * found[start::step].mean().item() for part, found in after.items()}
             for start, step in ((0, 1), (0, 2), (1, 2))
         )
-        return CurvePoint(_accuracies(experiment, seen, sets), after, halves)
+        return CurvePoint({part: 100 * found.mean().item() for part, found in before.items()}, whole, halves)
 
     original = experiment.model("original")
     watcher = Watcher(original, look)

@@ -29,9 +29,10 @@ from bu_book.chapters.what_forgets import (
     Swaps,
 )
 from bu_book.gaps import Gaps
-from bu_book.variations import BOUNDARY_METHODS, TAKEN_APART
+from bu_book.variations import BOUNDARY_METHODS, TAKEN_APART, variations
 from bu_core.audits.reestimation import reestimated
 from bu_core.config import Config
+from bu_core.experiment import mechanism
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.mechanism import (
     SWAPPED_ON,
@@ -42,6 +43,7 @@ from bu_core.experiment.mechanism import (
     Swap,
     SwappedInPart,
 )
+from bu_core.experiment.metrics import evaluation as evaluate
 from bu_core.experiment.metrics import metrics
 from bu_core.experiment.record import NotRecorded
 from bu_core.models import Classifier
@@ -279,7 +281,7 @@ def swapped(forget: tuple[float, ...], **given: Any) -> OfOneMethod:
     pairs = zip(forget, (80, 70, 75, 78), strict=True)
     made = Swap(*({"forget_train": float(each), "remain_test": float(other)} for each, other in pairs))
     default = {"method": "boundary_shrink", "model": "net", "forget_class": "deer", "seed": 0, "own": True}
-    return OfOneMethod(**default | {"swap": made, "after_reestimation": 99.0} | given)
+    return OfOneMethod(**default | {"swap": made, "recorded": forget[3], "after_reestimation": 99.0} | given)
 
 
 def test_the_swaps_are_of_every_method_that_goes_through_the_forgetting_data(experiment: Experiment):
@@ -331,6 +333,10 @@ def test_the_sentences_on_swaps_hold_what_was_planted():
     assert "cost 10.0 points, the weights 5.0, both 2.0: the weights have moved to fit" in words.each_swap(made)
     assert words.by_swapping(Swaps([swapped((100, 100, 100, 100))], Gaps())) == ""
     assert "forgets nothing here" in words.each_swap(Swaps([swapped((100, 100, 100, 100))], Gaps()))
+    assert "fitted again" not in words.each_swap(made)
+    elsewhere = Swaps([swapped((100, 10, 98, 6), recorded=6.04)], Gaps())
+    assert "(deer, seed 0) was fitted again" in words.each_swap(elsewhere)
+    assert "recognises 6.00 % of $D_f$, the one in all other tables 6.04 %." in words.each_swap(elsewhere)
     two = Swaps([swapped((100, 0, 100, 0)), swapped((100, 50, 50, 0), seed=1, own=False)], Gaps())
     assert "net, 2 seeds: the statistics do 75.0 % on average, 50.0 to 100.0 %." in words.each_swap(two)
     assert [words.how_much(share) for share in (99.5, 95, 60, 20)] == ["all", "nearly all", "most", "less than half"]
@@ -410,8 +416,8 @@ def test_the_mechanism_of_an_experiment_is_whole(experiment: Experiment):
 
 
 def test_the_deepest_point_costs_no_more_than_the_budget():
-    points = [CurvePoint(accuracy(forget, remain), {}) for forget, remain in ((100, 80), (40, 78.5), (5, 60))]
-    run = BoundaryAlone("net", "deer", 0, "boundary_shrink", 2.0, {1e-3: points, 1e-5: points[:1]})
+    points = {0: accuracy(100, 80), 1: accuracy(40, 78.5), 10: accuracy(5, 60)}
+    run = BoundaryAlone("net", "deer", 0, "boundary_shrink", 2.0, {1e-3: points, 1e-5: {0: points[0]}})
     assert (run.deepest.lr, run.deepest.epoch, run.deepest.recognised, run.deepest.lost) == (1e-3, 1, 40, 1.5)
     assert replace(run, budget=0.5).deepest.recognised == 100
     made = BoundariesAlone([run], Gaps())
@@ -421,7 +427,10 @@ def test_the_deepest_point_costs_no_more_than_the_budget():
     assert row.tolist() == ["100.0 / 0.0", "5.0 / 20.0", "2.0", "<b>40.0</b> (lr 0.001, epoch 1)"]
     words = templates("what_forgets")
     assert "from 100.0 to 40.0 % of $D_f$, for 1.5 points" in words.how_deep(made)
-    assert "leaves 40.0 to 40.0 % of $D_f$" in words.by_the_boundary(made)
+    assert words.by_the_boundary(made).endswith("leaves of $D_f$: Boundary Shrink 40.0 %.")
+    other = replace(run, budget=0.5, method="boundary_expanding")
+    both = BoundariesAlone([run, replace(run, budget=0.5), other], Gaps())
+    assert words.by_the_boundary(both).endswith("Boundary Shrink 40.0 to 100.0 %, Boundary Expanding 100.0 %.")
     assert words.by_the_boundary(BoundariesAlone([], Gaps())) == ""
     assert what_forgets.boundary_alone_table(BoundariesAlone([], Gaps())) is None
 
@@ -433,7 +442,19 @@ def test_networks_without_statistics_are_found_among_the_variations(experiment: 
     ]
     for run in made.runs:
         assert set(run.curves) == {*LEARNING_RATES, experiment.config.unlearning[run.method]["lr"]}
-        assert all(point.before == point.after for points in run.curves.values() for point in points)
+        assert all(list(curve) == [0, 1, 2] for curve in run.curves.values())
+
+
+def test_where_no_curve_is_recorded_the_last_epoch_is_shown(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    variations(experiment)
+    monkeypatch.setattr(experiment.store, "refuse", NotRecorded)
+    monkeypatch.setattr(mechanism, "REESTIMATED_ON_IN_A_CURVE", 1)
+    made = what_forgets.boundary_alone(experiment)
+    there = experiment.variation(BOUNDARY_METHODS, model="allcnn_groupnorm")
+    assert [run.method for run in made.runs] == list(BOUNDARY_METHODS) and made.gaps.not_recorded
+    for run in made.runs:
+        (curve,) = run.curves.values()
+        assert list(curve) == [0, 2] and curve[2] == evaluate(there, run.method).accuracy
 
 
 def test_the_box_lists_what_there_is():
