@@ -133,7 +133,7 @@ def measure(experiment: Experiment) -> Settings:
 
 _ROWS = {"kept": "output neuron of the class kept", "erased": "output neuron of the class erased"}
 _SETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "forget_train": ("forgetting data $D_f$", {"color": "#D55E00", "marker": "o"}),
+    "forget_train": ("forgetting data $D_f$", {"color": "#D55E00", "marker": "o", "zorder": 5}),
     "remain_train": ("remaining data $D_r$", {"color": "#0072B2", "marker": "s"}),
     "remain_test": ("unseen images $D_{rt}$", {"color": "#0072B2", "marker": "^", "linestyle": "--"}),
 }
@@ -212,10 +212,12 @@ def _rate_curve(axes: Axes, found: Rates, curve: RateCurve, kind: str) -> None:
     axes.plot(left, above, color=colour(curve.method), linewidth=1)
     for lr, at, height in zip(there, left, above, strict=True):
         axes.plot(at, height, "o", color=colour(curve.method), markersize=8 if lr == curve.own else 4)
-        axes.annotate(f"{lr:g}", (at, height), (4, 4), textcoords="offset points", fontsize=7)
+        if lr in (min(there), max(there)):  # between them the line says the order
+            axes.annotate(f"{lr:g}", (at, height), (5, 5), textcoords="offset points", fontsize=7)
     axes.axhline(0, color=GREY, linewidth=1)
     axes.plot([EMPTY, EMPTY, -5], [105, NEAR, NEAR], color=GREY, linestyle=":")
-    axes.set(xlim=(-5, 105), ylim=(-105, 105))
+    axes.set(xlim=(-5, 118), ylim=(-105, 105), xticks=range(0, 101, 25))
+    axes.tick_params(labelsize=9)
     axes.grid(visible=True)
 
 
