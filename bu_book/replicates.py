@@ -66,9 +66,10 @@ class Values:
         """The standard deviation over the replicates; None for a single one."""
         return statistics.stdev(self.found.values()) if len(self.found) > 1 else None
 
-    def between_two(self, choices: int = 1) -> float | None:
-        """How far two replicates may lie apart; see `claims.between_two`."""
-        return between_two(list(self.found.values()), choices)
+    @property
+    def between_two(self) -> float | None:
+        """Within what distance two replicates lie with 95 %; see `claims.between_two`."""
+        return between_two(list(self.found.values()))
 
 
 # They take longer than Retrain, or train the original once more, so the further seeds of a run go without.
@@ -145,16 +146,24 @@ def _recorded(run: Experiment, model: str) -> Told:
 
 
 def over(experiment: Experiment, ask: Callable[[Experiment], float]) -> Values:
-    """A number of each replicate. Raises the first reason where none has it."""
+    """A number of each replicate; of the run itself alone where a run that repeats it has none.
+
+    Raises the first reason where there is no number at all.
+    """
     found, missing, reasons = dict[str, float](), list[str](), []
-    for name, run in replicates(experiment).items():
+    asked = replicates(experiment)
+    if experiment not in asked.values():
+        asked = asked | {"this run": experiment}
+    for name, run in asked.items():
+        if name == "this run" and found:
+            break
         try:
             found[name] = ask(run)
         except (NotRecorded, CannotTest) as reason:
             missing.append(f"{name} ({reason})")
             reasons.append(reason)
     if not found:
-        raise reasons[0]
+        raise reasons[-1]
     return Values(found, missing)
 
 

@@ -176,10 +176,12 @@ def beyond_retrain(experiment: Experiment, name: str, *, near: bool, paper: str)
 
         values, untouched = less(name), less("original")
         retrained = over(experiment, lambda run, kind=kind: asr(run, "retrain", kind))  # type: ignore[misc]
-        limit, void, region = retrained.between_two(len(asked)), "", None
+        limit, void, region = retrained.between_two, "", None
         if limit is not None:
             limit = max(limit, ASR_STEP)
-            why = f"no further than two Retrains of different seeds may lie apart, and at least {ASR_STEP:g} point"
+            why = (
+                f"no further than two Retrains of different seeds lie apart with 95 %, and at least {ASR_STEP:g} point"
+            )
             region = Bounds(-limit, limit, why) if near else Bounds(limit, math.inf, f"further than {why[3:]}")
             of_original = statistics.fmean(untouched.found.values())
             if near and abs(of_original) < limit:

@@ -500,9 +500,9 @@ def space_like_retrain(experiment: Experiment) -> Evidence:
 
     values, untouched = less("boundary_shrink"), less("original")
     retrained, region, void = over(experiment, lambda run: silhouette(run, "retrain")), None, ""
-    if (limit := retrained.between_two()) is not None:
+    if (limit := retrained.between_two) is not None:
         limit = max(limit, SILHOUETTE_STEP)
-        region = Bounds(-limit, limit, "no further than two Retrains of different seeds may lie apart")
+        region = Bounds(-limit, limit, "no further than two Retrains of different seeds lie apart with 95 %")
         if abs(of_original := statistics.fmean(untouched.found.values())) < limit:
             void = f"the untouched original, {of_original:+.3f} away, would pass as well"
     effect = Effect(

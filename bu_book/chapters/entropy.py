@@ -95,8 +95,8 @@ def entropy_like_retrain(experiment: Experiment) -> Evidence:
     values = over(experiment, beyond)
     retrained = over(experiment, lambda run: entropy(run, "retrain"))
     region, void = None, ""
-    if (limit := retrained.between_two()) is not None:
-        region = Bounds(limit, math.inf, "further than two Retrains of different seeds may lie apart")
+    if (limit := retrained.between_two) is not None:
+        region = Bounds(limit, math.inf, "further than two Retrains of different seeds lie apart with 95 %")
         if statistics.fmean(retrained.found.values()) + limit >= math.log(len(experiment.dataset.classes)):
             void = "two Retrains may lie further apart than an even answer lies from one of them"
     effect = Effect(

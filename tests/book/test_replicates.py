@@ -56,9 +56,8 @@ def test_each_replicate_is_another_model(experiment: Experiment):
     values = over(experiment, lambda run: seen(run, "retrain").accuracy["remain_test"])
     assert len(set(values.found.values())) == 3
     assert values.missing == []
-    assert values.spread is not None and values.between_two() == pytest.approx(
-        values.spread * 2**0.5 * 16.75, rel=0.01
-    ), "Student's t at 99.64 % with 2 degrees of freedom"
+    assert values.spread is not None
+    assert values.between_two == pytest.approx(1.96 * 2**0.5 * values.spread)
 
 
 def test_classes_are_those_elsewhere_and_the_runs_own(experiment: Experiment):

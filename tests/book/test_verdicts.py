@@ -170,7 +170,7 @@ def test_a_replicate_that_lacks_a_model_is_named():
     ("shrink", "labels", "expected"), [(1.1, 1.8, CONFIRMED), (1.78, 1.8, CONTRADICTED), (1.1, 0.9, CONTRADICTED)]
 )
 def test_far_beyond_is_more_than_shrinks_distance_and_two_retrains(shrink: float, labels: float, expected: str):
-    """Two Retrains may lie 0.07 nats apart here: 6.14 times the root of 2 times their spread."""
+    """Two Retrains lie 0.02 nats apart with 95 % here: 1.96 times the root of 2 times their spread."""
     run = over_seeds(
         lambda jitter: {
             "original": told(entropy=0), "retrain": told(entropy=1 + jitter / 10),
