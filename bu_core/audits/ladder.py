@@ -6,7 +6,6 @@ that never saw the class ranks its images above others too, and learns it from a
 with the range of the Retrains, on both sides.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +14,7 @@ import torch
 
 from ..data import SPLITS
 from ..measures import accuracy
+from ..models import row_erased
 from ..training import Recipe
 from . import few_shot, neighbours, probe, relearning, summaries, threshold
 from .evidence import Evidence
@@ -72,10 +72,7 @@ def climb(
 
 def masked(original: Evidence) -> Evidence:
     """The control: the original with its output row of the class set to zero, which hides it and forgets nothing."""
-    model = copy.deepcopy(original.model)
-    with torch.no_grad():
-        for weight in model.classifier.parameters():
-            weight[original.forget_class] = 0
+    model = row_erased(original.model, original.forget_class)
     return Evidence(model, original.split, original.precision, original.seed, original.limit)
 
 

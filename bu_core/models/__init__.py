@@ -155,6 +155,15 @@ def reset_last(model: Classifier, initial: Classifier, blocks: int, output: int)
     return changed
 
 
+def row_erased(model: Classifier, output: int) -> Classifier:
+    """A copy of `model` whose output neuron `output` is set to zero: its logit is 0 for every image."""
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in changed.classifier.parameters():
+            weight[output] = 0
+    return changed
+
+
 def widened(model: Classifier, seed: int) -> Classifier:
     """A copy of `model` with one more output neuron, freshly initialised, at index K; the first K are unchanged."""
     old = model.classifier

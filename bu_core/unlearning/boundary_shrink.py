@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ..checks import AnyBatchNorm, Epochs, Keep, LearningRate, PixelDistance, Range, Remaining, SettingError
 from ..data import LabelledImages, pixels
-from ..models import Classifier, reset_last
+from ..models import Classifier, reset_last, row_erased
 from ..training import Penalty, Precision, at_once, autocast, predict
 from . import companions
 from .inversion import inverted
@@ -50,6 +50,7 @@ def boundary_shrink(
     target: Literal["nearest", "soft", "uniform"] = "nearest",
     reset: Annotated[int, Range(0)] = 0,
     disperse: Annotated[float, Range(0)] = 0.0,
+    output_row: Literal["kept", "erased"] = "kept",
 ) -> Classifier:
     """The original, fine-tuned on (x, y_nbi) for x in D_f: equation 4.
 
@@ -64,7 +65,8 @@ def boundary_shrink(
     there less the forgotten class: `crossed`, the cross samples of D_f; `inverted`, so many `inversions` of the
     original, made in `inversion_steps` (`inversion.py`). `reset` gives so many last blocks the weights from before the
     original's training, and the forgotten class's output too; answers kept are then without that class. `disperse` is
-    the weight of `alikeness`, which keeps features of D_f apart.
+    the weight of `alikeness`, which keeps features of D_f apart. `output_row="erased"` sets the class's output neuron to
+    zero when all is done, and not before: its logit is what the steps push against.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
@@ -92,7 +94,8 @@ def boundary_shrink(
     if disperse:
         how["on_features"] = lambda features: disperse * alikeness(features)
     start = reset_last(original, task.initial, reset, task.split.forget_class) if reset else original
-    return task.fitted(start, data, epochs=epochs, lr=lr, **how)
+    model = task.fitted(start, data, epochs=epochs, lr=lr, **how)
+    return row_erased(model, task.split.forget_class) if output_row == "erased" else model
 
 
 def alikeness(features: Tensor) -> Tensor:

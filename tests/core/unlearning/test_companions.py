@@ -14,7 +14,7 @@ from bu_core.config import Config
 from bu_core.data import LabelledImages
 from bu_core.models import Classifier, build, reset_last
 from bu_core.training import predict
-from bu_core.unlearning import METHODS, UnlearningTask, method_settings
+from bu_core.unlearning import METHODS, UnlearningTask, changed_settings, method_settings
 from bu_core.unlearning.boundary_shrink import alikeness, crossed_images
 from bu_core.unlearning.companions import answered, masked, remaining_images
 from tests.helpers import refusal, same_state, small_experiment
@@ -184,3 +184,16 @@ def test_remaining_statistics_without_an_image_are_refused(method: str):
 )
 def test_settings_that_do_not_go_together_are_refused(settings: dict[str, Any], said: str):
     assert refusal(method_settings, "boundary_shrink", settings).startswith(f"unlearning.boundary_shrink.{said}")
+
+
+def test_the_output_row_is_erased_when_all_is_done(task: UnlearningTask):
+    """The steps are the same; in the end the class's logit is 0 for every image, and no other number differs."""
+    kept = METHODS["boundary_shrink"](task, lr=0.01, epochs=3, **LASTING)
+    erased = METHODS["boundary_shrink"](task, lr=0.01, epochs=3, output_row="erased", **LASTING)
+    assert same_state(kept.body, erased.body)
+    images, forgotten = task.split.remain_test.images, task.split.forget_class
+    logits, masked_logits = predict(kept, images, "fp32"), predict(erased, images, "fp32")
+    assert (masked_logits[:, forgotten] == 0).all()
+    others = [label for label in range(len(task.split.classes)) if label != forgotten]
+    assert torch.equal(masked_logits[:, others], logits[:, others])
+    assert changed_settings("boundary_shrink", method_settings("boundary_shrink", {})) == {}, "no stored key moves"
