@@ -4,9 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
-
 from bu_core.checks import SettingError
 from bu_core.config import Config, class_index, described, profiles
 from bu_core.experiment.experiment import Experiment
@@ -14,11 +11,11 @@ from bu_core.experiment.metrics import Metrics, metrics
 from bu_core.experiment.record import NotRecorded, which_run
 
 from ..claims import CannotTest, Judgement, needs
-from ..style import colour, in_markdown, title
-from ..variations import Variations, variations
-from . import audit, ledger, timing, what_forgets
+from ..style import as_figure, in_markdown, title
+from . import audit, lasting, ledger, timing, what_forgets
+from .lasting import Lasting
 from .timing import Costs
-from .what_forgets import Components
+from .what_forgets import Swaps
 
 Result = TypeVar("Result")
 
@@ -35,9 +32,9 @@ class Answers:
     """
 
     metrics: Metrics
-    variations: Variations
+    lasting: Lasting
     costs: Costs
-    components: Components
+    swaps: Swaps
     recovered: dict[str, float]
     verdicts: dict[str, list[Judgement]]
 
@@ -46,21 +43,12 @@ def measure(experiment: Experiment) -> Answers:
     """Everything of the page at once; the page asks for one after the other, so that a record may lack some."""
     return Answers(
         metrics(experiment),
-        variations(experiment),
+        lasting.measure(experiment),
         timing.measure(experiment),
-        components(experiment),
+        what_forgets.swaps(experiment),
         recovered(experiment),
         ledger.measure(experiment),
     )
-
-
-def components(experiment: Experiment) -> Components:
-    """The components of the methods, those of Boundary Shrink among them; NotRecorded where one of these is not."""
-    made = what_forgets.components(experiment)
-    there = made.methods.get(SHRINK, {})
-    if missing := [called for name, called in what_forgets.COMPONENT_TITLES.items() if name not in there]:
-        raise NotRecorded(f"{title(SHRINK)}, {', '.join(missing)}")
-    return made
 
 
 def recovered(experiment: Experiment) -> dict[str, float]:
@@ -76,19 +64,24 @@ def recovered(experiment: Experiment) -> dict[str, float]:
 # --- what the page shows ------------------------------------------------------------------------------------------
 
 
-def forgotten_and_kept(found: Metrics) -> Figure:
-    """Accuracy on unseen images of the forgotten class (left) and of the other classes (right), by model."""
-    names = list(found.methods)
-    figure, panels = plt.subplots(1, 2, figsize=(8, 0.4 * len(names) + 1.2), sharey=True, layout="constrained")
-    called = {"forget_test": "forgotten class, unseen images", "remain_test": "other classes, unseen images"}
-    for axes, (part, panel_title) in zip(panels, called.items(), strict=True):
-        values = [found.methods[name].accuracy[part] for name in names]
-        bars = axes.barh([title(name) for name in names], values, color=[colour(name) for name in names])
-        axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=9)
-        axes.set(title=panel_title, xlabel="accuracy, %", xlim=(0, 120), xticks=range(0, 101, 25))
-        axes.grid(axis="y", visible=False)
-    panels[0].invert_yaxis()
-    return figure
+def picture(made: Lasting) -> str:
+    """What is recognised of the forgotten class, in one figure, as HTML. Raises NotRecorded where a bar is missing."""
+    figure = lasting.comes_back(made)
+    if figure is None:
+        raise NotRecorded("the lasting method, or what it is compared with")
+    caption = (
+        "How much of the forgotten class's training images each network recognises. One unlabelled pass: the network "
+        "sees images of the other classes, and BatchNorm estimates its statistics on them. No label is used, and no "
+        "weight changes."
+    )
+    if (count := len(made.replicates)) > 1:
+        caption += f" Means over {count} seeds."
+    return as_figure(figure, caption, "Bars: " + ", ".join(f"{name}, {value:.1f} %" for name, value in bars(made)))
+
+
+def bars(made: Lasting) -> list[tuple[str, float]]:
+    """The names of the bars of the picture and their heights in percent."""
+    return list((lasting.in_one_picture(made) or {}).items())
 
 
 def answer(
