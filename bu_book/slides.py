@@ -97,13 +97,19 @@ def _letters(formula: str) -> str:
 _STYLE = """
 :root { color-scheme: light dark; --pst-color-background: #fff; --pst-color-text-base: #111; }
 @media (prefers-color-scheme: dark) { :root { --pst-color-background: #14181e; --pst-color-text-base: #eee; } }
-body { background: var(--pst-color-background); color: var(--pst-color-text-base); font-family: sans-serif; }
+body, .reveal-viewport { background: var(--pst-color-background); color: var(--pst-color-text-base); }
+body { font-family: sans-serif; }
 .reveal { font-size: 30px; line-height: 1.35; }
 .reveal .slides section { text-align: left; color: inherit; }
-.reveal h1 { font-size: 1.6em; }
+.reveal h1 { font-size: 1.6em; font-weight: bold; margin: 0 0 0.5em; }
+.reveal strong { font-weight: bold; }
+.reveal em { font-style: italic; }
+.reveal :is(p, ul) { margin: 0 0 0.6em; }
+.reveal ul { padding-left: 1.2em; }
+.reveal :is(sub, sup) { font-size: 0.7em; vertical-align: sub; }
 .reveal .question { font-size: 1.25em; }
 .reveal figure { margin: 0; }
-.reveal figure svg { max-height: 30rem; }
+.reveal figure svg { max-width: 100% !important; max-height: 30rem; }
 .reveal :is(figcaption, .movable-caption) { font-size: 0.6em; margin-top: 0.5em; }
 .reveal .movable { max-width: none; display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; font-size: 0.7em; }
 .reveal .movable > :is(svg, table) { grid-column: 2; grid-row: 1 / 3; max-height: 30rem; }
@@ -134,7 +140,12 @@ def talk(minutes: int, steps: dict[str, list[Part]], on_images: Sequence[Part]) 
 
 
 def _slide(part: Part) -> str:
-    return f'<div class="{part.kind}">{part.inside}</div>'
+    return f'<div class="{part.kind}">{_without_time(part.inside)}</div>'
+
+
+def _without_time(inside: str) -> str:
+    """An aim without the time that its step takes: that of a reader with the notebook, and not of a talk."""
+    return re.sub(r" *<strong>Time:.*?(?=</p>)", "", inside)
 
 
 def _dist(name: str) -> str:
@@ -182,7 +193,7 @@ def handout(steps: dict[str, list[Part]]) -> str:
     blocks = []
     for shown in steps.values():
         heading = next(re.findall(r"<h1>(.*?)</h1>", part.inside) for part in shown if part.kind == "title")[0]
-        aim = "".join(re.sub(r" *<strong>Time:.*?(?=</p>)", "", p.inside) for p in shown if p.kind == "objective")
+        aim = "".join(_without_time(part.inside) for part in shown if part.kind == "objective")
         found = "".join(part.inside for part in shown if part.kind == "finding")
         blocks.append(f"<h2>{heading}</h2>{aim}{found}")
     title = "Boundary Unlearning on one page"

@@ -209,7 +209,7 @@
     const KINDS = { square, answers, points };
     const start = () => document.querySelectorAll("[data-movable]").forEach((box) => {
         KINDS[box.dataset.movable](box, JSON.parse(box.querySelector("script").textContent));
-        box.querySelector(".movable-still").remove();
+        box.classList.add("movable-live"); // the still stays for paper, see movable.css
     });
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
     else start();

@@ -19,7 +19,7 @@ from bu_core.models import Classifier
 from bu_core.unlearning import UnlearningTask
 
 from ..movable import movable
-from ..style import SET_TITLES, as_figure, as_svg, as_table, set_title, use_style
+from ..style import INK, SET_TITLES, as_figure, as_svg, as_table, set_title, use_style
 from . import toy
 
 use_style()  # whoever draws the square draws it in the book's look
@@ -40,11 +40,13 @@ def show(figure: Figure, *, caption: str, alt: str) -> HTML:
 def draw(axes: Axes, regions: Regions, data: LabelledImages | None = None, title: str = "") -> None:
     """The regions of a model, pale, with the borders between them, and points in the colours of their labels."""
     classes, _ = regions
-    pale = ListedColormap([tuple(1 - 0.35 * (1 - part) for part in to_rgb(colour)) for colour in COLOURS])
-    axes.imshow(classes, origin="lower", extent=(0, 1, 0, 1), cmap=pale, vmin=0, vmax=len(COLOURS) - 1, alpha=0.9)
+    pale = ListedColormap([(*to_rgb(colour), 0.4) for colour in COLOURS])  # on white and on black alike
+    axes.imshow(
+        classes, origin="lower", extent=(0, 1, 0, 1), cmap=pale, vmin=0, vmax=len(COLOURS) - 1, interpolation="nearest"
+    )
     centres = (np.arange(toy.GRID) + 0.5) / toy.GRID
     for label in np.unique(classes)[1:]:
-        axes.contour(centres, centres, classes >= label, [0.5], colors="black", linewidths=0.8)
+        axes.contour(centres, centres, classes >= label, [0.5], colors=INK, linewidths=0.8)
     if data is not None:
         for label in data.labels.unique().tolist():
             found = toy.places(data[data.labels == label])

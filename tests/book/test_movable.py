@@ -146,7 +146,7 @@ def test_the_keyboard_moves_the_boundary(browser: Browser, tmp_path: Path, squar
     assert browser.page.get_by_role("status").inner_text() == "epoch 3"
     assert slider.get_attribute("aria-valuetext") == "3"
     assert drawn.get_attribute("d") != before
-    assert browser.page.locator(".movable-still").count() == 0
+    assert not browser.page.locator(".movable-still").is_visible()
     button = browser.page.get_by_role("button")
     button.press("Enter")
     assert button.inner_text() == "stop"
@@ -172,6 +172,14 @@ def test_figures_fit_a_phone_and_shut_nobody_out(browser: Browser, tmp_path: Pat
     named = ("label", "select-name", "svg-img-alt", "aria-input-field-name", "button-name")
     assert browser.barriers(file, named) == []
     browser.page.set_viewport_size({"width": DESKTOP, "height": 900})
+
+
+def test_on_paper_the_still_picture_stands(browser: Browser, tmp_path: Path):
+    browser.visit(page(tmp_path, movable.comes_back(planted())))
+    browser.page.emulate_media(media="print")
+    assert browser.page.locator(".movable-still svg").is_visible()
+    assert not browser.page.get_by_role("slider").is_visible()
+    browser.page.emulate_media(media="screen")
 
 
 def test_without_script_the_still_picture_stands(tmp_path: Path):
