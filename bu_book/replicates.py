@@ -72,7 +72,8 @@ class Values:
         return between_two(list(self.found.values()))
 
 
-# They take longer than Retrain, or train the original once more, so the further seeds of a run go without.
+# They take longer than Retrain, or train the original once more, so the further seeds of a run go without them, unless
+# seeds are all that its config names elsewhere: such a run is there to be repeated.
 LONG = ("fisher", "amnesiac")
 
 _KNOWN: WeakKeyDictionary[Experiment, dict[str, Experiment]] = WeakKeyDictionary()
@@ -82,9 +83,9 @@ _SEEN: WeakKeyDictionary[Experiment, dict[str, Told]] = WeakKeyDictionary()
 def replicates(experiment: Experiment) -> dict[str, Experiment]:
     """The runs that a claim is judged over, by their seed in words."""
     if experiment not in _KNOWN:
-        named = _named(experiment)
-        base = named or experiment
-        methods = [name for name in base.config.methods if named or name not in LONG]
+        base = _named(experiment) or experiment
+        only_seeds = all(set(change) == {"seed"} for change in base.config.elsewhere)
+        methods = [name for name in base.config.methods if only_seeds or name not in LONG]
         found = {f"seed {base.config.seed}": base}
         for change in base.config.elsewhere:
             if set(change) == {"seed"} and change["seed"] != base.config.seed:

@@ -520,9 +520,11 @@ def space_like_retrain(experiment: Experiment) -> Evidence:
             )
         ]  # fmt: skip
 
+    controlled = as_far_as_measured(control)
+
     def others() -> list[Check]:
         needs(experiment, "boundary_expanding")
-        return [*as_far_as_measured(control), *checks(measure(experiment))]
+        return [*controlled, *checks(measure(experiment))]
 
     return Evidence([effect], others)
 

@@ -37,11 +37,14 @@ def test_a_runs_replicates_are_its_own_seed_and_those_elsewhere(experiment: Expe
     assert replicates(experiment) is found, "models are loaded once"
 
 
-def test_what_takes_longer_than_retrain_is_not_repeated(tmp_path: Path):
-    methods = ["retrain", "boundary_shrink", "fisher", "amnesiac"]
-    found = replicates(small_experiment(tmp_path, methods=methods, unlearning={}, elsewhere=[{"seed": 1}]))
-    assert found["seed 0"].config.methods == tuple(methods)
-    assert found["seed 1"].config.methods == ("retrain", "boundary_shrink")
+@pytest.mark.parametrize(("further", "repeated"), [([], True), ([{"forget_class": 7}], False)])
+def test_what_takes_longer_than_retrain_is_repeated_by_a_run_of_seeds_alone(
+    tmp_path: Path, further: list[dict[str, Any]], repeated: bool
+):
+    methods = ("retrain", "boundary_shrink", "fisher", "amnesiac")
+    found = replicates(small_experiment(tmp_path, methods=methods, unlearning={}, elsewhere=[{"seed": 1}, *further]))
+    assert found["seed 0"].config.methods == methods
+    assert found["seed 1"].config.methods == (methods if repeated else methods[:2])
 
 
 def test_what_is_told_of_a_model_is_what_its_metrics_say(experiment: Experiment):
