@@ -9,6 +9,7 @@ counted how many images cross a boundary and which labels are found.
 
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from bu_core.data import SPLITS, LabelledImages
 from bu_core.experiment.environment import Environment
 from bu_core.experiment.experiment import Experiment, outputs
 from bu_core.experiment.measurement import measurement
+from bu_core.experiment.record import NotRecorded
 from bu_core.models import Classifier
 from bu_core.training import Precision, Stopwatch
 from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
@@ -364,6 +366,9 @@ def one_step_is_enough(experiment: Experiment) -> Evidence:
 def left(run: Experiment, search: str) -> float:
     """The accuracy on D_f in percent that Boundary Shrink leaves in a replicate, with the labels of a search."""
     made = run.with_settings("boundary_shrink", search=search)
+    with suppress(NotRecorded):  # an older record has of this model what it says, and nothing that was made of it
+        if not (found := outputs(made, "boundary_shrink")).diverged:
+            return measures.accuracy(found.forget_train)
     return seen(made, "boundary_shrink").accuracy["forget_train"]
 
 
