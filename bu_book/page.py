@@ -112,11 +112,12 @@ class Page:
         caption: str | Callable[[Result], str],
         alt: str,
         none: str = "",
+        folded: str = "",
     ) -> None:
         """A figure of every run, in tabs. `alt` tells who cannot see it what it shows.
 
         The `caption` is plain text, or a function that writes it of a run; `none`: what to say, as plain text, of a run
-        of which there is no figure.
+        of which there is no figure. `folded`: the line of plain text that the figure folds out from; "" for unfolded.
         """
 
         def drawn(result: Result) -> str:
@@ -124,16 +125,23 @@ class Page:
                 return f"<p><em>{sets_named(none)}</em></p>"
             return as_figure(figure, caption if isinstance(caption, str) else caption(result), alt)
 
-        _show(_tabs({name: drawn(result) for name, result in found.results.items()}, found))
+        tabs = _tabs({name: drawn(result) for name, result in found.results.items()}, found)
+        _show(f"<details><summary>{sets_named(folded)}</summary>{tabs}</details>" if folded else tabs)
 
-    def table(self, make: Callable[[Result], Styler | None], found: Found[Result], *, none: str = "") -> None:
-        """A table of every run, in tabs; `none`: what to say, as plain text, of a run of which there is no table."""
+    def table(
+        self, make: Callable[[Result], Styler | None], found: Found[Result], *, none: str = "", folded: str = ""
+    ) -> None:
+        """A table of every run, in tabs; `none`: what to say, as plain text, of a run of which there is no table.
+
+        `folded`: the line of plain text that the table folds out from; "" for unfolded.
+        """
 
         def made(result: Result) -> str:
             table = make(result)
             return f"<p><em>{sets_named(none)}</em></p>" if table is None else table.to_html()
 
-        _show(_tabs({name: made(result) for name, result in found.results.items()}, found))
+        tabs = _tabs({name: made(result) for name, result in found.results.items()}, found)
+        _show(f"<details><summary>{sets_named(folded)}</summary>{tabs}</details>" if folded else tabs)
 
     def compare(self, rows: Callable[[Result], Mapping[str, str]], found: Found[Result]) -> None:
         """One table of all runs: a column each, with what `rows` gives of it, as HTML by the title of the row."""

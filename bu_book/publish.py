@@ -18,7 +18,7 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
 from . import chapters, movable
-from .chapters import ledger
+from .chapters import audit, ledger
 from .migrate import seal
 
 LIMIT = 25_000_000  # bytes of one record
@@ -40,6 +40,8 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
         experiment = experiment.fresh()
         if repeats:
             ledger.of_replicates(experiment)
+            with contextlib.suppress(NotRecorded):
+                audit.climbed(experiment, everything=True)
             continue
         metrics(experiment)
         for chapter in chapters.load().values():
@@ -47,6 +49,7 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
                 chapter.measure(experiment)
         with contextlib.suppress(NotRecorded):
             movable.coming_back(experiment)
+            audit.climbed(experiment, everything=True)
     if not _shows_people(experiment.dataset) and not repeats:
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:

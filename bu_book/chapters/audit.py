@@ -1,26 +1,34 @@
-"""Does the class come back? Every model before and after re-estimation, and the settings whose forgetting stays.
+"""Does the class come back? The ladder of audits; re-estimation at length; the settings whose forgetting stays.
 
-Re-estimation gives BatchNorm the statistics of remaining images, without a label and without touching a weight
-(`bu_core.audits.reestimation`). It restores what only the statistics hide. Where it restores nothing, that is no proof
-of forgetting: this audit looks in one place.
+The ladder (`bu_core.audits.ladder`) asks what an auditor with more and more in hand finds of the class, and compares
+with Retrains. Re-estimation is one of its rungs (`bu_core.audits.reestimation`): it gives BatchNorm the statistics of
+remaining images, without a label and without touching a weight. It restores what only the statistics hide. Where it
+restores nothing, that is no proof of forgetting: a single audit looks in one place.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Literal
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from pandas.io.formats.style import Styler
 
+from bu_core.audits.ladder import RUNGS, Climb, Reading, Rung, reading
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.ladder import ladder, masked_ladder
 from bu_core.experiment.metrics import Evaluation, evaluation
+from bu_core.experiment.record import NotRecorded
 
 from ..gaps import Gaps, Gathering
-from ..style import GREY, PAPER, as_table, colour, in_html, number, set_title, title, with_ends
+from ..replicates import replicates
+from ..style import GREY, PAPER, as_table, colour, in_figure, in_html, number, set_title, title, with_ends
 from ..variations import (
     BOUNDARY_METHODS,
     REESTIMATED_ON,
@@ -98,6 +106,118 @@ def measure(experiment: Experiment) -> Audit:
         models[name] = ModelAudit(before, after, accuracies)
     gathering.needs_some(models)
     return Audit([*fewer, most], models, gathering.gaps)
+
+
+# --- the ladder ---------------------------------------------------------------------------------------------------
+
+MASKED = "masked"  # the original with its output row at zero
+CLIMBED_HERE = ("original", "retrain", "boundary_shrink", "boundary_expanding", "file")  # where nothing is recorded
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What every rung finds: `readings[model][rung]`, one of each replicate that has it; the original comes first.
+
+    `seeds`: the replicates, in words. `repeats`: whether they are those of the run that the config names for that.
+    `not_climbed`: models of this run that were left out, since nothing of them is recorded and it takes long.
+    """
+
+    readings: dict[str, dict[str, list[Reading]]]
+    seeds: list[str]
+    repeats: bool
+    not_climbed: list[str]
+    gaps: Gaps
+
+    def value(self, model: str, rung: str) -> float | None:
+        """The mean over the replicates; None where the rung needs Retrains and there are none."""
+        return mean([found.value for found in self.readings[model][rung]])
+
+    def outside(self, model: str, rung: str) -> float | None:
+        """How far a model lies outside Retrain's range, as a share of what the original does, the mean over replicates.
+
+        Above 0 there is more of the class than in Retrain, below it is hidden further; -1 and 1 are the ends. None
+        where there is no Retrain to compare with.
+        """
+        original = [abs(away) for away in map(_away, self.readings["original"][rung]) if away is not None]
+        own = [away for away in map(_away, self.readings[model][rung]) if away is not None]
+        if not own or not original:
+            return None
+        known, slack = RUNGS[rung].known == "above", RUNGS[rung].slack
+        shares = [away / max(slack, sum(original) / len(original)) * (1 if known else -1) for away in own]
+        return max(-1.0, min(1.0, sum(shares) / len(shares)))
+
+    def told_by(self, model: str, rung: str) -> bool:
+        """Whether a rung tells a model from Retrain in more than half of its replicates."""
+        found = self.readings[model][rung]
+        return 2 * sum(each.verdict == "still known" for each in found) > len(found)
+
+    def told_apart(self, model: str) -> list[str]:
+        """The rungs that tell a model from Retrain."""
+        return [rung for rung in RUNGS if self.told_by(model, rung)]
+
+    @property
+    def retrains(self) -> int:
+        """How many Retrains the range is of."""
+        return len(self.readings["retrain"]["output"]) if "retrain" in self.readings else 0
+
+    @property
+    def unlearned(self) -> list[str]:
+        """The models that a method made, Retrain apart."""
+        return [name for name in self.readings if name not in ("original", MASKED, "retrain")]
+
+    def range(self, rung: str) -> tuple[float, float] | None:
+        """Retrain's range with the slack of the rung; None without a Retrain."""
+        found = self.readings["original"][rung][0]
+        return None if found.low is None or found.high is None else (found.low, found.high)
+
+
+def _away(found: Reading) -> float | None:
+    if found.value is None or found.low is None or found.high is None:
+        return None
+    return min(0.0, found.value - found.low) + max(0.0, found.value - found.high)
+
+
+def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
+    """The ladder of every model that is recorded, over the replicates of a run; see `replicates`.
+
+    Where there is no record, the models of CLIMBED_HERE are climbed with, and with `everything` all of them.
+    """
+    gathering, runs = Gathering(), replicates(experiment)
+    base, alone = next(iter(runs.values())), {f"seed {experiment.config.seed}": experiment}
+    if base is not experiment:
+        try:
+            ladder(base, "original")
+        except NotRecorded:  # it repeats the training, and nobody climbed with its models
+            base, runs = experiment, alone
+    elif not experiment.record and not everything:
+        runs = alone
+    climbs: dict[str, dict[str, Climb]] = {"original": {}, MASKED: {}}
+    names = [name for name in base.names if name != "retrain"] + [name for name in base.names if name == "retrain"]
+    here = [name for name in names if base.record or everything or name in CLIMBED_HERE]
+    for seed, run in runs.items():
+        for name in (*here[:1], MASKED, *here[1:]):
+            what = f"{model_title(name)}, {seed}" if len(runs) > 1 else model_title(name)
+            if name not in (MASKED, *run.names):
+                continue
+            made = gathering.ask(what, masked_ladder, run) if name == MASKED else gathering.ask(what, ladder, run, name)
+            if made is not None:
+                climbs.setdefault(name, {})[seed] = made
+    gathering.needs_some(climbs["original"])
+    retrains = list(climbs.get("retrain", {}).values())
+    images = len(experiment.outputs("original")["forget_test"].labels)
+
+    def read(made: Climb) -> dict[str, Reading]:
+        return {rung: reading(asked, made, retrains, images) for rung, asked in RUNGS.items()}
+
+    readings = {name: [read(made) for made in every.values()] for name, every in climbs.items() if every}
+    by_rung = {name: {rung: [each[rung] for each in every] for rung in RUNGS} for name, every in readings.items()}
+    left = [name for name in names if name not in here]
+    return Climbed(by_rung, list(runs), base is not experiment, left, gathering.gaps)
+
+
+def model_title(name: str) -> str:
+    """How a model of the ladder is called."""
+    return "Masked original" if name == MASKED else title(name)
 
 
 # --- settings whose forgetting stays ------------------------------------------------------------------------------
@@ -214,6 +334,56 @@ def _mean_of(called: str, runs: Sequence[Variation]) -> RecognisedBy:
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------
+
+MORE, HIDDEN = "#D55E00", "#0072B2"  # more of the class than in Retrain, and hidden further
+
+
+def heat_map(made: Climbed) -> Figure:
+    """A row a model, a column a rung; in each cell the value, its colour how far that lies outside Retrain's range."""
+    names = list(made.readings)
+    figure, axes = plt.subplots(figsize=(9, 0.4 * len(names) + 1.5), layout="constrained")
+    for row, name in enumerate(names):
+        for column, (rung, asked) in enumerate(RUNGS.items()):
+            outside, value = made.outside(name, rung), made.value(name, rung)
+            if outside and name != "retrain":  # the measure; one of several may lie outside the others
+                shade = MORE if outside > 0 else HIDDEN
+                strength = 0.06 + 0.56 * abs(outside)
+                axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=shade, alpha=strength, linewidth=0))
+            axes.text(column, row, number(value, asked.form), ha="center", va="center", fontsize=9)
+    axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
+    axes.set_yticklabels([in_figure(model_title(name)) for name in names])
+    heads = [f"{fill(rung.title, 12)}\n{_unit(rung)}" for rung in RUNGS.values()]
+    axes.set_xticks(range(len(RUNGS)), heads, fontsize=8)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    kinds = {MORE: "more of the class than in Retrain", HIDDEN: "hidden further than in Retrain"}
+    handles = [Rectangle((0, 0), 1, 1, color=shade, alpha=0.62, label=label) for shade, label in kinds.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def _unit(rung: Rung) -> str:
+    return re.sub(r"D_(\w+)", r"$D_{\1}$", rung.unit)
+
+
+def rung_figure(made: Climbed, rung: str) -> Figure:
+    """One rung: a dot for each model and replicate; the band is Retrain's range."""
+    names, asked = list(made.readings), RUNGS[rung]
+    figure, axes = plt.subplots(figsize=(8, 0.28 * len(names) + 1.0), layout="constrained")
+    if (ends := made.range(rung)) is not None:
+        axes.axvspan(*ends, color=colour("retrain"), alpha=0.25, linewidth=0)
+    for row, name in enumerate(names):
+        values = [found.value for found in made.readings[name][rung] if found.value is not None]
+        shade = GREY if name == MASKED else colour(name)
+        axes.plot(values, [row] * len(values), "o", color=shade, alpha=0.7, markersize=7)
+    axes.set(xlabel=f"{asked.title}, {_unit(asked)}")
+    axes.set_yticks(range(len(names)), [in_figure(model_title(name)) for name in names])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    return figure
 
 
 def chart(made: Audit) -> Figure:

@@ -109,6 +109,7 @@ class Rung:
     `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
     differ by for their seeds alone, where few are given. `value(climb, retrains)`: a model's, beside other Retrains;
     None where it needs them and there are none. `known`: the side of Retrain's range that more of the class lies on.
+    `distance`: whether the value is one from Retrains, of which none is too small.
     """
 
     title: str
@@ -118,6 +119,7 @@ class Rung:
     value: Callable[[Climb, Sequence[Climb]], float | None]
     form: str = ".1f"
     known: Side = "above"
+    distance: bool = False
 
 
 def _few_shot(made: Climb) -> float:
@@ -132,6 +134,9 @@ def _from_retrains(made: Climb, retrains: Sequence[Climb]) -> float | None:
     others = [torch.tensor(retrain.after.neighbours.profile, dtype=torch.float64) for retrain in retrains]
     return sum(neighbours.divergence(own, other).item() for other in others) / len(others) if others else None
 
+
+UNSEEN = "% of D_ft"
+IMAGES = 1000  # of D_ft, as CIFAR-10 has: the slack is for so many, and grows with the root of how many fewer there are
 
 RUNGS: dict[str, Rung] = {
     "output": Rung(
@@ -151,7 +156,7 @@ RUNGS: dict[str, Rung] = {
     "threshold": Rung(
         "Threshold",
         "How many unseen ones does the logit of the class tell, at a loss of 2 % of other images?",
-        "% of D_ft",
+        UNSEEN,
         5.0,
         lambda made, _: made.after.threshold.recall,
     ),
@@ -162,18 +167,19 @@ RUNGS: dict[str, Rung] = {
         0.02,
         _from_retrains,
         ".3f",
+        distance=True,
     ),
     "few_shot": Rung(
         "Few shots",
         "How many do five labelled images of the class bring back, at a loss of 2 % of others?",
-        "% of D_ft",
+        UNSEEN,
         6.0,
         lambda made, _: _few_shot(made),
     ),
     "probe": Rung(
         "Linear probe",
         "How many does a new last layer find, fitted to 500 images of the class, at that loss?",
-        "% of D_ft",
+        UNSEEN,
         5.0,
         lambda made, _: made.after.probe.recall,
     ),
@@ -216,13 +222,18 @@ class Reading:
     retrains: list[float]
 
 
-def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb]) -> Reading:
-    """The verdict of a rung on a model, beside the climbs of Retrains; without any there is none."""
+def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb], images: int = IMAGES) -> Reading:
+    """The verdict of a rung on a model, beside the climbs of Retrains; without any there is none.
+
+    `images`: how many D_ft has. Two Retrains differ in which of them they recall, the more the fewer there are.
+    """
     others = [retrain for retrain in retrains if retrain is not suspect]
     value = rung.value(suspect, others)
     if not others or value is None:
         return Reading(value, None, None, None, "no retrain given", [])
     known = [rung.value(one, [other for other in others if other is not one]) or 0.0 for one in others]
-    low, high = min(known) - rung.slack, max(known) + rung.slack
+    slack = rung.slack * (max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0)
+    low = 0.0 if rung.distance else max(0.0, min(known) - slack)
+    high = min(100.0 if "%" in rung.unit else float("inf"), max(known) + slack)
     side: Side = "below" if value < low else "above" if value > high else "inside"
     return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known", known)

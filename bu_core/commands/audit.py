@@ -2,8 +2,9 @@
 
 import argparse
 import html
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -114,7 +115,7 @@ class Given(Experiment):
 def reported(experiment: Given, climbs: Mapping[str, Climb]) -> dict[str, Any]:
     """What `audit.json` holds. See book/audit_your_model.md for what the fields mean."""
     config, classes = experiment.config, experiment.dataset.classes
-    retrains = [made for name, made in climbs.items() if name.startswith("retrain")]
+    images = len(experiment.split.forget_test)
     left_out, named = {"per_sample": PER_SAMPLE}, experiment.named.items()
     if not batchnorms(experiment.model("unlearned")):
         left_out["reestimation"] = "the network keeps no statistics that could be estimated anew"
@@ -125,14 +126,15 @@ def reported(experiment: Given, climbs: Mapping[str, Climb]) -> dict[str, Any]:
         "network": {"model": config.model, "width": config.width},
         "files": {name: {"path": file, "sha256": experiment.digests[name]} for name, (_, file) in named},
         "environment": experiment.here,
-        "rungs": {name: _rung(rung, climbs, retrains) for name, rung in RUNGS.items() if name not in left_out},
+        "rungs": {name: _rung(rung, climbs, images) for name, rung in RUNGS.items() if name not in left_out},
         "left_out": left_out,
     }
 
 
-def _rung(rung: Rung, climbs: Mapping[str, Climb], retrains: Sequence[Climb]) -> dict[str, Any]:
+def _rung(rung: Rung, climbs: Mapping[str, Climb], images: int) -> dict[str, Any]:
     """One rung of `audit.json`; `retrain` is a number, of several files their list, and null without any."""
-    found, original = (reading(rung, climbs[name], retrains) for name in ("unlearned", "original"))
+    retrains = [made for name, made in climbs.items() if name.startswith("retrain")]
+    found, original = (reading(rung, climbs[name], retrains, images) for name in ("unlearned", "original"))
     known: Any = found.retrains if len(found.retrains) > 1 else next(iter(found.retrains), None)
     return {
         "title": rung.title,
@@ -151,7 +153,7 @@ def _rung(rung: Rung, climbs: Mapping[str, Climb], retrains: Sequence[Climb]) ->
 def _conclusion(rung: Rung, found: Reading) -> str | None:
     if found.side is None or found.side == "inside":
         return found.side
-    if rung is RUNGS["neighbours"]:
+    if rung.distance:
         return "other"
     return "known" if found.side == rung.known else "hidden"
 
@@ -175,11 +177,12 @@ def page(report: Mapping[str, Any]) -> str:
     for rung in report["rungs"].values():
         cells = _cells(rung)
         kind = {"like retrain": "like", "still known": "known"}.get(rung["verdict"], "none")
-        inside = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells.values())
-        rows.append(f'<tr class="{kind}"><th scope="row">{html.escape(rung["title"])}</th>{inside}</tr>')
-        sentences.append(f"<li><b>{html.escape(rung['title'])}.</b> {html.escape(rung['asks'])} {rung['says']}</li>")
+        inside = "".join(f"<td>{_in_html(cell)}</td>" for cell in cells.values())
+        rows.append(f'<tr class="{kind}"><th scope="row">{_in_html(rung["title"])}</th>{inside}</tr>')
+        found = f"{_in_html(cells['unlearned'])} {_in_html(rung['unit'])}; Retrain: {_in_html(cells['retrain'])}."
+        sentences.append(f"<li><b>{_in_html(rung['title'])}.</b> {_in_html(rung['asks'])} {found} {rung['says']}</li>")
     head = "".join(f'<th scope="col">{name}</th>' for name in ("rung", *cells))
-    told = [rung["verdict"] for rung in report["rungs"].values()]
+    told = [rung["verdict"] for rung in report["rungs"].values() if rung["side"]]
     facts = {
         "forgotten": report["forget_class"],
         "data": report["dataset"],
@@ -190,7 +193,12 @@ def page(report: Mapping[str, Any]) -> str:
         "retrains": str(sum(name.startswith("retrain") for name in report["files"])),
         "date": report["environment"]["date"],
     }
-    facts = {name: html.escape(text) for name, text in facts.items()}
-    left = [f"<li><b>{html.escape(name)}</b>: {html.escape(why)}.</li>" for name, why in report["left_out"].items()]
+    facts = {name: _in_html(text) for name, text in facts.items()}
+    left = [f"<li><b>{_in_html(name)}</b>: {_in_html(why)}.</li>" for name, why in report["left_out"].items()]
     facts |= {"head": head, "rows": "\n".join(rows), "sentences": "\n".join(sentences), "left_out": "\n".join(left)}
     return Template((HERE / "audit.html").read_text(encoding="utf-8")).substitute(facts)
+
+
+def _in_html(text: str) -> str:
+    """Plain text as HTML, with the names of the sets as they are printed."""
+    return re.sub(r"\bD_(ft|f)\b", r"D<sub>\1</sub>", html.escape(text))

@@ -3,12 +3,15 @@
 import pytest
 
 from bu_book.chapters import audit
-from bu_book.chapters.audit import Audit, ModelAudit
+from bu_book.chapters.audit import Audit, Climbed, ModelAudit
 from bu_book.chapters.what_forgets import Curve, CurvePoint, Curves
 from bu_book.gaps import Gaps
 from bu_book.variations import variations
+from bu_core.audits.ladder import RUNGS, Climb, Reading
 from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.ladder import ladder
 from bu_core.experiment.metrics import metrics
+from bu_core.experiment.record import NotRecorded
 from tests.book import planted
 from tests.book.notebooks import templates
 from tests.book.planted import evaluation
@@ -60,6 +63,105 @@ def test_the_comparison_has_a_mean_over_classes_and_one_over_seeds(experiment: E
         other = run.recognised("boundary_shrink")
         assert before is not None and other is not None
         assert row.methods["boundary_shrink"].before == pytest.approx((before + other) / 2)
+
+
+# --- the ladder -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def climbed(experiment: Experiment) -> Climbed:
+    return audit.climbed(experiment)
+
+
+def test_all_models_climb_beside_the_masked_original(experiment: Experiment, climbed: Climbed):
+    """One seed, since nothing is recorded: others would take as long again."""
+    assert list(climbed.readings) == ["original", "masked", "boundary_shrink", "boundary_expanding", "retrain"]
+    assert (climbed.seeds, climbed.retrains, climbed.repeats, climbed.not_climbed) == (["seed 0"], 1, False, [])
+    original = metrics(experiment).methods["original"]
+    assert climbed.value("original", "output") == original.accuracy["forget_train"]
+    assert climbed.value("masked", "probe") == climbed.value("original", "probe")
+    assert climbed.outside("retrain", "output") is None, "it is the measure"
+
+
+def test_the_heat_map_and_each_rung_are_drawn(climbed: Climbed):
+    axes = audit.heat_map(climbed).axes[0]
+    assert len(axes.texts) == len(climbed.readings) * len(RUNGS)
+    for rung in RUNGS:
+        assert len(audit.rung_figure(climbed, rung).axes[0].get_yticklabels()) == len(climbed.readings)
+
+
+def test_methods_that_are_not_climbed_with_are_named(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(audit, "CLIMBED_HERE", ("original", "retrain"))
+    assert audit.climbed(experiment).not_climbed == ["boundary_shrink", "boundary_expanding"]
+
+
+def planted_ladder(seeds: int = 2, **values: float) -> Climbed:
+    """Models that recognise so much of D_f, at every rung, beside Retrains from 10 to 20; the original has 100."""
+
+    def read(rung: str, value: float) -> Reading:
+        value = value if RUNGS[rung].known == "above" else 100 - value
+        low, high = (10.0, 20.0) if RUNGS[rung].known == "above" else (80.0, 90.0)
+        side = "below" if value < low else "above" if value > high else "inside"
+        return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known", [12.0, 18.0])
+
+    given = {"original": 100.0} | values
+    readings = {name: {rung: [read(rung, value)] * seeds for rung in RUNGS} for name, value in given.items()}
+    return Climbed(readings, [f"seed {seed}" for seed in range(seeds)], False, [], Gaps())
+
+
+def test_the_colour_is_the_distance_from_the_range_as_a_share_of_the_originals():
+    made = planted_ladder(masked=60.0, boundary_shrink=15.0, finetune=0.0, retrain=10.0)
+    for rung in RUNGS:
+        found = [made.outside(name, rung) for name in ("original", "masked", "boundary_shrink", "finetune")]
+        assert found == pytest.approx([1.0, 0.5, 0.0, -0.125]), "less than Retrain is below 0 on every rung"
+
+
+def test_a_model_is_told_where_most_of_its_seeds_are():
+    made = planted_ladder(seeds=3, boundary_shrink=60.0)
+    found = made.readings["boundary_shrink"]["probe"]
+    like = Reading(15.0, 10.0, 20.0, "inside", "like retrain", [12.0, 18.0])
+    made.readings["boundary_shrink"]["probe"] = [like, found[0], found[0]]
+    assert made.told_by("boundary_shrink", "probe")
+    made.readings["boundary_shrink"]["probe"] = [like, like, found[0]]
+    assert not made.told_by("boundary_shrink", "probe")
+    assert made.told_apart("boundary_shrink") == [rung for rung in RUNGS if rung != "probe"]
+
+
+def test_the_box_says_who_is_told_and_by_how_much():
+    made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
+    words = templates("audit").in_short(made)
+    assert "**1 of 2 unlearned models are told from Retrain** by at least one of the rungs" in words
+    assert ", Boundary Shrink by 8 of 8, Boundary Expanding by 0." in words
+    alike = templates("audit").in_short(planted_ladder(boundary_shrink=60.0, boundary_expanding=70.0))
+    assert "by at least one of the rungs.\n" in alike
+    assert "names 60.0 % of $D_f$ and is caught by outputs, re-estimation" in words
+
+
+def test_the_words_of_a_rung_name_who_lies_outside():
+    made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
+    words = templates("audit").found("probe", made)
+    assert "the original 100.0, Retrain's range 10.0 to 20.0; outside it: Boundary Shrink 60.0." in words
+    words = templates("audit").found("probe", planted_ladder(boundary_shrink=15.0))
+    assert words.endswith("no unlearned model lies outside it.")
+
+
+def test_a_run_that_repeats_this_one_lends_its_ladder(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    """Its seeds give the range; where nothing of its models was climbed with, this run's own are."""
+    other = experiment.variation(("retrain", "boundary_shrink"), seed=1)
+    repeats = {"seed 1": other, "seed 0": experiment.variation(("retrain", "boundary_shrink"))}
+    monkeypatch.setattr(audit, "replicates", lambda _: repeats)
+    made = audit.climbed(experiment, everything=True)
+    assert made.repeats and made.retrains == 2 and made.seeds == ["seed 1", "seed 0"]
+    assert list(made.readings) == ["original", "masked", "boundary_shrink", "retrain"]
+    assert "of the run that repeats this one's training" in templates("audit").which_models(made)
+
+    def absent(run: Experiment, model: str) -> Climb:
+        if run is other:
+            raise NotRecorded("ladder")
+        return ladder(run, model)
+
+    monkeypatch.setattr(audit, "ladder", absent)
+    assert not audit.climbed(experiment).repeats
 
 
 # --- planted numbers ------------------------------------------------------------------------------------------------
