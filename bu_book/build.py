@@ -175,6 +175,8 @@ def listing(folder: Path) -> dict[str, list[int]]:
 def _facts(config: Config, stores: _Stores) -> list[Any]:
     """All that the results of a run depend on, beside the code."""
     facts: list[Any] = [config.as_dict(), stores.held(Path(config.results_dir))]
+    if config.replicates and (repeats := Record.find(Config.from_profile(config.replicates))):
+        facts.append(repeats.content["checksum"])
     if record := Record.find(config):
         return [*facts, record.content["checksum"], listing(record.store)]
     if not DATASETS[config.dataset].embedded:
