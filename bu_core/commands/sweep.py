@@ -40,9 +40,8 @@ def sweep(arguments: argparse.Namespace) -> None:
     found = over(arguments.profile, given, chosen, range(arguments.seeds), said, jobs, arguments.scheduler)
     rows = found.summary.items()
     said(table({name: {measure: value.shown() for measure, value in summary.items()} for name, summary in rows}))
-    said(
-        f"means of {len(found.runs)} runs, ± half a 95 % interval; everything: {Path(asked.results_dir) / 'sweep.csv'}"
-    )
+    said(f"means of {len(found.runs)} runs ± half a 95 % interval; accuracy and attack success (asr) in percent")
+    said(f"every run: {Path(asked.results_dir) / 'sweep.csv'}, and sweep.json beside it")
     if found.lost:
         raise SettingError(f"not measured, since their workers were lost: {'; '.join(found.lost)}; run it again")
 

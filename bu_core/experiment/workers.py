@@ -8,6 +8,8 @@ import contextlib
 import hashlib
 import os
 import re
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -85,10 +87,11 @@ def workers(jobs: int, scheduler: str | None) -> Iterator[Workers]:
         from joblib.externals.loky import get_reusable_executor
 
         def start() -> Any:
-            return get_reusable_executor(jobs, timeout=None, env=QUIET)
+            deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
+            return get_reusable_executor(jobs, timeout=None, env=QUIET, **deaf)
 
         try:
-            yield Workers(start, lambda: jobs, (BrokenExecutor,))
+            yield Workers(start, lambda: jobs, (BrokenExecutor,), ahead=jobs)
         except BaseException:
             start().shutdown(kill_workers=True)  # nobody waits for what they are at
             raise
@@ -115,7 +118,8 @@ def _dask(scheduler: str) -> Iterator[Workers]:
         if local:
             opened.enter_context(dask.config.set({"distributed.nanny.pre-spawn-environ": QUIET}))
             options: dict[str, Any] = {"n_workers": int(local[1]), "threads_per_worker": 1, "dashboard_address": None}
-            address = opened.enter_context(LocalCluster(**options, memory_limit=0, silence_logs=50))
+            with _deaf():
+                address = opened.enter_context(LocalCluster(**options, memory_limit=0, silence_logs=50))
         try:
             client = opened.enter_context(Client(address, timeout=ANSWERS_WITHIN))
         except (OSError, ValueError, RuntimeError) as error:
@@ -129,6 +133,19 @@ def _dask(scheduler: str) -> Iterator[Workers]:
             return sum(client.nthreads().values())
 
         yield Workers(lambda: client.get_executor(pure=False), threads, (KilledWorker,), versions=asked)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """A process that is started inside does not hear Ctrl-C: whoever started it does, and ends it without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may change what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def refuse_other(worker: str, its: Mapping[str, str], asked: Mapping[str, str]) -> None:
