@@ -4,9 +4,10 @@ The settings are ours and not the paper's. They are looked at over the replicate
 and beside the range of the Retrains; what each leaves is a `Trace`, or a whole climb of the ladder.
 """
 
+import itertools
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -20,12 +21,14 @@ from bu_core.audits.ladder import Climb
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import Trace, trace
+from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
 
 from ..gaps import Gaps, Gathering
 from ..replicates import LONG, replicates
 from ..style import INK, as_table, colour, in_html, number, sets_named, title
+from .audit import CLIMBED_HERE
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
 
@@ -70,6 +73,20 @@ FROZEN = Setting(
     "frozen statistics", SHRINK, {"batchnorm": "frozen", "target": "soft", "lr": 1e-3, "epochs": 1}, "no image at all"
 )
 LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN)
+
+# What is looked at where nothing is recorded: the same settings, and those that `search` chose for a data set.
+FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
+TUNED: dict[str, dict[str, Any]] = {"digits": {"lr": 0.03, "epochs": 1}}
+TUNED_TITLE = "tuned to these data"
+
+
+def elsewhere(dataset: str) -> tuple[Setting, ...]:
+    """The settings for data of which nothing is recorded, as they are and, where `search` found any, tuned."""
+    change = TUNED.get(dataset, {})
+    here = (_beside(TUNED_TITLE, "the rate and the epochs of these data", **change),) if change else ()
+    inverted = replace(NO_IMAGE, settings=NO_IMAGE.settings | FEW_INVERSIONS | change)
+    return RECOMMENDED, *here, inverted, replace(FROZEN, settings=FROZEN.settings | change)
+
 
 # Each changes one thing of the recommended settings; looked at with the first seed alone.
 ABLATION = (
@@ -165,74 +182,160 @@ class Row:
 
 @dataclass(frozen=True)
 class Lasting:
-    """Every row of the chapter; those of LASTING over all replicates, those of ABLATION of the first alone."""
+    """Every row of the chapter; those of LASTING over all replicates, those of ABLATION of the first alone.
+
+    `gaps` and `untried`: what is not recorded, of ABLATION and of all others. `repeats`: whether the replicates are
+    those of another run, which repeats this one's training. `unseen`: how many images D_ft has.
+    """
 
     rows: list[Row]
     replicates: list[str]
     gaps: Gaps
+    untried: Gaps
+    repeats: bool
+    unseen: int
 
     def row(self, called: str) -> Row | None:
         """The row of this name, where anything of it is known."""
         return next((row for row in self.rows if row.called == called and row.left), None)
 
+    @property
+    def lasts(self) -> Row | None:
+        """The recommended settings; for data that they were tuned to, these."""
+        return self.row(TUNED_TITLE) or self.row(RECOMMENDED.called)
+
+    def fewer(self, row: Row) -> float | None:
+        """How many times fewer images a row trains on than Retrain; None without Retrain."""
+        retrain = self.row(title("retrain"))
+        return None if retrain is None else retrain.passes / row.passes
+
+    def range(self, of: Callable[[Left], float | None]) -> tuple[float, float] | None:
+        """From the least to the largest number of the Retrains; None for fewer than two."""
+        retrain = self.row(title("retrain"))
+        known = retrain.values(of) if retrain else []
+        return (min(known), max(known)) if len(known) > 1 else None
+
     def inside(self, row: Row, of: Callable[[Left], float | None]) -> bool | None:
         """Whether the mean of a row lies in the range of the Retrains; None where one of the two is not known."""
-        retrain = self.row(title("retrain"))
-        known, value = retrain.values(of) if retrain else [], row.mean(of)
-        return None if value is None or not known else min(known) <= value <= max(known)
+        ends, value = self.range(of), row.mean(of)
+        return None if value is None or ends is None else ends[0] <= value <= ends[1]
 
 
-def measure(experiment: Experiment) -> Lasting:
-    """The published methods and our settings over the replicates of a run, as far as they are recorded."""
-    gathering, runs, sizes = Gathering(), replicates(experiment), _sizes(experiment)
+def measure(experiment: Experiment, everything: bool = False) -> Lasting:
+    """The published methods and our settings over the replicates of a run, as far as they are recorded.
+
+    Where nothing is recorded, the settings of `elsewhere` are tried, beside the models of CLIMBED_HERE; LASTING and
+    ABLATION are with `everything`.
+    """
+    runs, alone = replicates(experiment), {f"seed {experiment.config.seed}": experiment}
     base = next(iter(runs.values()))
-    rows = [_published(name, base, sizes) for name in ("original", *base.config.methods) if name not in LONG]
+    if base is not experiment:
+        try:
+            return _measured(experiment, runs, everything=True)
+        except NotRecorded:  # it repeats the training, and nobody tried the settings on its models
+            return _measured(experiment, alone, everything)
+    return _measured(experiment, runs if everything or experiment.record else alone, everything)
+
+
+def _measured(experiment: Experiment, runs: Mapping[str, Experiment], everything: bool) -> Lasting:
+    base, sizes = next(iter(runs.values())), _sizes(experiment)
+    whole = everything or base.record is not None
+    gathering, untried = Gathering(), Gathering()
+    here = [name for name in ("original", *base.config.methods) if name not in LONG]
+    rows = [_published(name, base, sizes) for name in here if whole or name in CLIMBED_HERE]
     for row in rows:
         for which, run in runs.items():
             if (found := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
                 row.left[which] = of_climb(found)
-    kinds: dict[Kind, tuple[Sequence[Setting], list[str]]] = {
-        "lasting": (LASTING, list(runs)),
-        "ablation": (ABLATION, list(runs)[:1]),
-    }
-    for kind, (settings, asked) in kinds.items():
-        for setting in settings:
-            row = _of_setting(setting, kind, base, sizes)
-            for which in asked:
-                there = runs[which].with_settings(setting.method, **setting.settings)
-                if (traced := gathering.ask(f"{row.called}, {which}", trace, there, setting.method)) is not None:
-                    row.left[which] = of_trace(traced)
-            rows.append(row)
-    rows = [row for row in rows if row.left]
-    gathering.needs_some(rows)
-    return Lasting(rows, list(runs), gathering.gaps)
+    lasting = LASTING if whole else elsewhere(base.config.dataset)
+    ours = [_traced(gathering, setting, "lasting", base, runs, sizes) for setting in lasting]
+    first = dict(list(runs.items())[:1])
+    ablation = [_traced(untried, setting, "ablation", base, first, sizes) for setting in ABLATION if whole]
+    gathering.needs_some([row for row in ours if row.left])
+    rows = [row for row in (*rows, *ours, *ablation) if row.left]
+    repeats, unseen = base is not experiment, len(experiment.outputs("original")["forget_test"].labels)
+    return Lasting(rows, list(runs), gathering.gaps, untried.gaps, repeats, unseen)
+
+
+def _traced(
+    gathering: Gathering,
+    setting: Setting,
+    kind: Kind,
+    base: Experiment,
+    runs: Mapping[str, Experiment],
+    sizes: dict[GoesThrough, int],
+) -> Row:
+    """The row of a setting over `runs`."""
+    row = _of_setting(setting, kind, base, sizes)
+    for which, run in runs.items():
+        there = run.with_settings(setting.method, **setting.settings)
+        if (traced := gathering.ask(f"{row.called}, {which}", trace, there, setting.method)) is not None:
+            row.left[which] = of_trace(traced)
+    return row
 
 
 CHOSEN_ON = (0, 1, 2)  # classes; none of them is the class that the replicates of a recorded run forget
+CHOSEN_AMONG = (RECOMMENDED, FEWER, LONGER, HIGHER)  # the two without a remaining image follow RECOMMENDED
 
 
-def chosen(experiment: Experiment) -> Lasting | None:
-    """The settings of LASTING on the classes that they were chosen on; None for a run of which nothing is recorded."""
+def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
+    """The settings of CHOSEN_AMONG on the classes that they were chosen on, as far as it is recorded.
+
+    None where nothing is, and nothing is computed without `everything`.
+    """
     base = next(iter(replicates(experiment).values()))
-    if base.record is None:
+    if base.record is None and not everything:
         return None
     gathering, sizes = Gathering(), _sizes(experiment)
     names = base.dataset.classes
     runs = {names[each]: base.variation(base.config.methods, forget_class=each) for each in CHOSEN_ON}
-    rows = [_published(name, base, sizes) for name in ("original", "retrain", SHRINK)]
-    rows += [_of_setting(setting, "lasting", base, sizes) for setting in LASTING]
-    settings = {setting.called: setting for setting in LASTING}
+    rows = [_published(name, base, sizes) for name in ("original", "retrain", SHRINK) if name in base.names]
     for row in rows:
         for which, run in runs.items():
-            if row.kind != "lasting":
-                if (climbed := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
-                    row.left[which] = of_climb(climbed)
-                continue
-            there = run.with_settings(row.method, **settings[row.called].settings)
-            if (traced := gathering.ask(f"{row.called}, {which}", trace, there, row.method)) is not None:
-                row.left[which] = of_trace(traced)
-    rows = [row for row in rows if row.left]
-    return Lasting(rows, list(runs), gathering.gaps) if rows else None
+            if (climbed := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
+                row.left[which] = of_climb(climbed)
+    ours = [_traced(gathering, setting, "lasting", base, runs, sizes) for setting in CHOSEN_AMONG]
+    rows = [row for row in (*rows, *ours) if row.left]
+    if not any(row.left for row in ours):
+        return None
+    unseen = len(experiment.outputs("original")["forget_test"].labels)
+    return Lasting(rows, list(runs), gathering.gaps, Gaps(), base is not experiment, unseen)
+
+
+GRID = tuple(itertools.product((0.01, 0.03, 0.1), (1, 3)))  # learning rates and epochs
+GONE, COST = 1.5, 1.0  # at most so much of D_f after re-estimation, in percent; so many points of D_rt
+
+
+def search(experiment: Experiment) -> list[Row]:
+    """Every point of GRID in place of the recommended rate and epochs, on the classes CHOSEN_ON of the next seed.
+
+    A row a point, and first that of the original. Neither that seed nor these classes are reported of the digits.
+    """
+    methods, seed = (SHRINK,), experiment.config.seed + 1
+    names = experiment.dataset.classes
+    runs = {names[each]: experiment.variation(methods, seed=seed, forget_class=each) for each in CHOSEN_ON}
+    sizes, gathering = _sizes(experiment), Gathering()
+    original = Row(title("original"), "original", "original", experiment.config.epochs * sum(sizes.values()), None)
+    for which, run in runs.items():
+        original.left[which] = of_trace(trace(run, "original"))
+    settings = [_beside(f"rate {lr:g}, epochs {epochs}", "", lr=lr, epochs=epochs) for lr, epochs in GRID]
+    return [original, *(_traced(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
+
+
+def cheapest(rows: Sequence[Row]) -> Row | None:
+    """The rule of the search: of the rows within GONE and COST of the first, the original, that with fewest images.
+
+    Of several as cheap, the one that recalls least with SHOTS images. None where no row is within the limits.
+    """
+    original, *tried = rows
+    there = [row for row in tried if (row.mean(_after) or 0.0) <= GONE and _cost(original, row) <= COST]
+    return min(there, key=lambda row: (row.passes, _shown(row)), default=None)
+
+
+def _cost(original: Row, row: Row) -> float:
+    """Points of D_rt that a row has less than the original, on the replicates of the row."""
+    kept = [original.left[which].after["remain_test"] - left.after["remain_test"] for which, left in row.left.items()]
+    return statistics.fmean(kept)
 
 
 def _sizes(experiment: Experiment) -> dict[GoesThrough, int]:
@@ -285,8 +388,8 @@ def comes_back(made: Lasting) -> Figure | None:
 
 def in_one_picture(made: Lasting) -> dict[str, float] | None:
     """The bars of `comes_back`, accuracy on D_f in percent by their names; None where one of them is not known."""
-    rows = {name: made.row(name) for name in (title("original"), title(SHRINK), RECOMMENDED.called, title("retrain"))}
-    original, shrink, lasting, retrain = rows.values()
+    original, shrink, retrain = (made.row(title(name)) for name in ("original", SHRINK, "retrain"))
+    lasting = made.lasts
     if original is None or shrink is None or lasting is None or retrain is None:
         return None
     told = {
@@ -314,8 +417,8 @@ def cost_and_depth(made: Lasting) -> Figure | None:
     if retrain is None:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    known = retrain.values(_shots)
-    axes.axhspan(min(known), max(known), color=colour("retrain"), alpha=0.25, linewidth=0)
+    if (known := made.range(_shots)) is not None:
+        axes.axhspan(*known, color=colour("retrain"), alpha=0.25, linewidth=0)
     for row in rows:
         shade = COLOUR if row.kind == "lasting" else colour(row.method)
         axes.plot(row.passes, _shown(row), "D" if row.kind == "lasting" else "o", color=shade, markersize=8)
@@ -346,6 +449,10 @@ def _shots(left: Left) -> float:
     return left.shots
 
 
+def _relearned(left: Left) -> float | None:
+    return left.relearn_remaining
+
+
 def _shown(row: Row) -> float:
     return statistics.fmean(row.values(_shots))
 
@@ -364,30 +471,36 @@ def _near(rows: Sequence[Row]) -> list[list[Row]]:
     return groups
 
 
-_NUMBERS: dict[str, tuple[str, Callable[[Left], float | None]]] = {
+NUMBERS: dict[str, tuple[str, Callable[[Left], float | None]]] = {
     "D_f": ("D_f after, %", _after),
     "D_ft": ("D_ft after, %", lambda left: left.after["forget_test"]),
     "D_rt": ("D_rt after, %", lambda left: left.after["remain_test"]),
     "threshold": ("threshold, %", lambda left: left.threshold),
     "shots": (f"{SHOTS} shots, %", _shots),
     "probe": ("probe, %", lambda left: left.probe),
-    "relearn_remaining": ("relearned without it, %", lambda left: left.relearn_remaining),
+    "relearn_remaining": ("relearned without it, %", _relearned),
     "relearn_few": ("steps to relearn", lambda left: left.relearn_few),
 }
 
 
 def rungs_table(made: Lasting) -> Styler:
-    """Every row on every rung, a mean over the replicates; bold where it lies in the range of the Retrains."""
+    """Every row on every rung, a mean over the replicates; bold where it lies in the range of the Retrains.
+
+    The note says of which rows relearning was spared on some replicates, where too much was there before it.
+    """
     rows = {}
     for row in made.rows:
         if row.kind != "ablation":
             rows[in_html(row.called)] = _cells(made, row)
-    if (retrain := made.row(title("retrain"))) is not None:
-        ends = {called: retrain.values(of) for called, of in _NUMBERS.values()}
+    ends = {called: made.range(of) for called, of in NUMBERS.values()}
+    if any(ends.values()):
         rows["range of the Retrains"] = {
-            sets_named(called): f"{min(values):.1f}–{max(values):.1f}" for called, values in ends.items() if values
+            sets_named(called): f"{known[0]:.1f}–{known[1]:.1f}" for called, known in ends.items() if known
         }
-    return as_table(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), made.gaps.shown())
+    spared = {row.called: len(row.left) - len(row.values(_relearned)) for row in made.rows if row.kind == "lasting"}
+    notes = [f"{called}: not relearned on {count} of them." for called, count in spared.items() if count]
+    note = " ".join([made.gaps.shown(), f"Means over {', '.join(made.replicates)}.", *notes]).strip()
+    return as_table(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), note)
 
 
 def ablation_table(made: Lasting) -> Styler | None:
@@ -400,12 +513,12 @@ def ablation_table(made: Lasting) -> Styler | None:
             rows[f"{in_html(row.called)}<br><small>{in_html(says[row.called])}</small>"] = _cells(
                 made, replace(row, left=first)
             )
-    return as_table(pd.DataFrame.from_dict(rows, orient="index")) if len(rows) > 1 else None
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.untried.shown()) if len(rows) > 1 else None
 
 
 def _cells(made: Lasting, row: Row) -> dict[str, str]:
     cells = {}
-    for called, of in _NUMBERS.values():
+    for called, of in NUMBERS.values():
         shown = number(row.mean(of))
         cells[sets_named(called)] = f"<b>{shown}</b>" if made.inside(row, of) else shown
     return cells
@@ -413,12 +526,13 @@ def _cells(made: Lasting, row: Row) -> dict[str, str]:
 
 def costs_table(made: Lasting) -> Styler:
     """What each row costs: images that go through training, how often less than Retrain, and images of D_r it sees."""
-    retrain = made.row(title("retrain"))
     rows = {}
     for row in made.rows:
         if row.kind not in ("ablation", "original"):
             seen = "all, with labels" if row.sees is None else f"{row.sees:,}"
-            less = f"{retrain.passes / row.passes:,.0f}" if retrain else "–"
-            cells = {"images through training": f"{row.passes:,}", "times fewer than Retrain": less}
+            cells = {
+                "images through training": f"{row.passes:,}",
+                "times fewer than Retrain": number(made.fewer(row), ",.0f"),
+            }
             rows[in_html(row.called)] = cells | {"images of D_r that it sees": seen}
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))
