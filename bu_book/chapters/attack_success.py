@@ -182,7 +182,7 @@ def beyond_retrain(experiment: Experiment, name: str, *, near: bool, paper: str)
             why = (
                 f"no further than two Retrains of different seeds lie apart with 95 %, and at least {ASR_STEP:g} point"
             )
-            region = Bounds(-limit, limit, why) if near else Bounds(limit, math.inf, f"further than {why[3:]}")
+            region = Bounds(-limit, limit, why) if near else Bounds(limit, math.inf, why[3:])
             of_original = statistics.fmean(untouched.found.values())
             if near and abs(of_original) < limit:
                 void = f"the untouched original, {of_original:+.1f} points away, would pass as well"

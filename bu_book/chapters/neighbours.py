@@ -9,7 +9,6 @@ counted how many images cross a boundary and which labels are found.
 
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +30,7 @@ from bu_core.models import Classifier
 from bu_core.training import Precision, Stopwatch
 from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
 
-from ..claims import Bounds, Check, Effect, Evidence, at_least, claim, needs
+from ..claims import Bounds, CannotTest, Check, Effect, Evidence, at_least, claim, needs
 from ..paper import ranking_step
 from ..replicates import over, seen
 from ..style import GREY, PAPER, as_table, in_figure, number, set_title
@@ -366,10 +365,12 @@ def one_step_is_enough(experiment: Experiment) -> Evidence:
 def left(run: Experiment, search: str) -> float:
     """The accuracy on D_f in percent that Boundary Shrink leaves in a replicate, with the labels of a search."""
     made = run.with_settings("boundary_shrink", search=search)
-    with suppress(NotRecorded):  # an older record has of this model what it says, and nothing that was made of it
-        if not (found := outputs(made, "boundary_shrink")).diverged:
-            return measures.accuracy(found.forget_train)
-    return seen(made, "boundary_shrink").accuracy["forget_train"]
+    try:
+        return seen(made, "boundary_shrink").accuracy["forget_train"]
+    except NotRecorded as reason:  # an older record has of this model what it says, and nothing that was made of it
+        if (found := outputs(made, "boundary_shrink")).diverged:
+            raise CannotTest("boundary_shrink diverged") from reason
+        return measures.accuracy(found.forget_train)
 
 
 def checks(found: Neighbours) -> list[Check]:

@@ -921,7 +921,12 @@ def expanding_between(experiment: Experiment) -> Evidence:
 def expanding_checks(made: Variations) -> list[Check]:
     """The secondary checks of claim 2: the order of the three methods, here and where the run is trained otherwise."""
     return [
-        above(f"{where}{title(more)}'s accuracy on D_f", _before(run, more), f"{title(less)}'s", _before(run, less))
+        above(
+            f"{where}the accuracy on D_f of {title(more)}",
+            _before(run, more),
+            f"that of {title(less)}",
+            _before(run, less),
+        )  # fmt: skip
         for where, run in _trainings(made)
         for less, more in (("boundary_shrink", "boundary_expanding"), ("boundary_expanding", "random_labels"))
         if {less, more} <= set(run.methods)
