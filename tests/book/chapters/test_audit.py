@@ -131,10 +131,11 @@ def test_the_box_says_who_is_told_and_by_how_much():
     made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
     words = templates("audit").in_short(made)
     assert "**1 of 2 unlearned models are told from Retrain** by at least one of the rungs" in words
-    assert ", Boundary Shrink by 8 of 8, Boundary Expanding by 0." in words
-    alike = templates("audit").in_short(planted_ladder(boundary_shrink=60.0, boundary_expanding=70.0))
-    assert "by at least one of the rungs.\n" in alike
-    assert "names 60.0 % of $D_f$ and is caught by outputs, re-estimation" in words
+    assert (
+        ", by 8 of the 8. Five labelled images find 15.0 to 60.0 %" in words and "10.0 to 20.0 % in Retrain." in words
+    )
+    assert "by at least one of the rungs.\n" in templates("audit").in_short(planted_ladder(boundary_shrink=15.0))
+    assert "names 60.0 % of $D_f$; it is caught by outputs, re-estimation" in words
 
 
 def test_the_words_of_a_rung_name_who_lies_outside():

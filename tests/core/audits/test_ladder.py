@@ -45,9 +45,8 @@ def test_the_original_is_told_from_retrain_at_once(climbs: dict[str, Climb]):
     assert found["output"] == found["reestimation"] == found["relearn_remaining"] == "still known"
 
 
-def test_the_masked_original_hides_the_class_and_has_the_features_of_the_original(climbs: dict[str, Climb]):
+def test_the_masked_original_has_the_features_of_the_original(climbs: dict[str, Climb]):
     """What catches it is tried on the digits: here four classes are told apart so easily that Retrain finds all."""
-    assert climbs["masked"].before.accuracy["forget_train"] < climbs["original"].before.accuracy["forget_train"]
     assert climbs["masked"].after.few_shot == climbs["original"].after.few_shot
     assert climbs["masked"].after.probe == climbs["original"].after.probe
 
