@@ -113,7 +113,9 @@ body { font-family: sans-serif; }
 .reveal :is(figcaption, .movable-caption) { font-size: 0.6em; margin-top: 0.5em; }
 .reveal .movable { max-width: none; display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; font-size: 0.7em; }
 .reveal .movable > :is(svg, table) { grid-column: 2; grid-row: 1 / 3; max-height: 30rem; }
+.reveal .movable-controls { align-self: start; }
 .reveal .progress { color: #0072b2; }
+.reveal .controls { color: inherit; }
 """
 
 
