@@ -1,4 +1,4 @@
-"""Weights and statistics, one at a time: on models of which only one moved, and on numbers that are worked out by hand."""
+"""Weights and statistics, one at a time: on models of which only one moved, and on numbers worked out by hand."""
 
 from dataclasses import replace
 from typing import Any
