@@ -142,6 +142,8 @@ def test_the_words_of_a_rung_name_who_lies_outside():
     made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
     words = templates("audit").found("probe", made)
     assert "the original 100.0, Retrain's range 10.0 to 20.0; outside it: Boundary Shrink 60.0." in words
+    words = templates("audit").found("probe", planted_ladder(boundary_shrink=60.0, boundary_expanding=70.0))
+    assert words.endswith("all unlearned models lie outside it, at 60.0 to 70.0.")
     words = templates("audit").found("probe", planted_ladder(boundary_shrink=15.0))
     assert words.endswith("no unlearned model lies outside it.")
 
