@@ -73,10 +73,11 @@ def climbed(experiment: Experiment) -> Climbed:
     return audit.climbed(experiment)
 
 
-def test_all_models_climb_beside_the_masked_original(experiment: Experiment, climbed: Climbed):
+def test_models_climb_beside_the_masked_original(experiment: Experiment, climbed: Climbed):
     """One seed, since nothing is recorded: others would take as long again."""
-    assert list(climbed.readings) == ["original", "masked", "boundary_shrink", "boundary_expanding", "retrain"]
-    assert (climbed.seeds, climbed.retrains, climbed.repeats, climbed.not_climbed) == (["seed 0"], 1, False, [])
+    assert list(climbed.readings) == ["original", "masked", "boundary_shrink", "retrain"]
+    assert (climbed.seeds, climbed.retrains, climbed.repeats) == (["seed 0"], 1, False)
+    assert climbed.not_climbed == ["boundary_expanding"]
     original = metrics(experiment).methods["original"]
     assert climbed.value("original", "output") == original.accuracy["forget_train"]
     assert climbed.value("masked", "probe") == climbed.value("original", "probe")
@@ -88,11 +89,6 @@ def test_the_heat_map_and_each_rung_are_drawn(climbed: Climbed):
     assert len(axes.texts) == len(climbed.readings) * len(RUNGS)
     for rung in RUNGS:
         assert len(audit.rung_figure(climbed, rung).axes[0].get_yticklabels()) == len(climbed.readings)
-
-
-def test_methods_that_are_not_climbed_with_are_named(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(audit, "CLIMBED_HERE", ("original", "retrain"))
-    assert audit.climbed(experiment).not_climbed == ["boundary_shrink", "boundary_expanding"]
 
 
 def planted_ladder(seeds: int = 2, **values: float) -> Climbed:

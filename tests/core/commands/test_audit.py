@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from bu_core.__main__ import main
 from bu_core.audits.ladder import RUNGS
 from bu_core.commands import audit
+from bu_core.config import Config
 
 PAGE = Path(__file__).parents[3] / "book" / "audit_your_model.md"
 SCRIPT, API = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
@@ -86,7 +87,7 @@ def test_a_model_without_a_retrain_gets_numbers_and_no_verdict(
 ):
     monkeypatch.chdir(folder)
     experiment = audit.Given(
-        audit.Config.from_profile("digits", width=0.1, methods=[], results_dir=str(folder / "other")),
+        Config.from_profile("digits", width=0.1, methods=[], results_dir=str(folder / "other")),
         {name: (f"--{name}", f"{name}.safetensors") for name in ("original", "unlearned")},
     )
     climb = audit.ladder.compute(experiment, "unlearned")
