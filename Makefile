@@ -13,7 +13,7 @@ override PROFILE := $(value PROFILE)
 export PROFILE
 
 .DEFAULT_GOAL := help
-.PHONY: help env book pdf reference quick test bench lint links lock clean
+.PHONY: help env book pdf report reference quick test bench lint links lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1@\2/p' $(MAKEFILE_LIST) | while IFS=@ read -r name text; do \
@@ -26,6 +26,9 @@ book: $(READY) ## build the book, led by PROFILE (unless told: cifar10 and the r
 
 pdf: $(READY) ## build the book and print it to book/_build/book.pdf; needs Chromium or Chrome
 	@set -f; $(BIN)/python -m bu_book pdf $$PROFILE
+
+report: $(READY) ## write a report on PROFILE (unless told: cifar10) to book/_build/report.pdf; needs Chromium
+	@set -f; $(BIN)/python -m bu_book report $$PROFILE
 
 reference: $(READY) ## compute PROFILE in full and record it under book/results; goes on where it was stopped
 	@set -f; $(BIN)/python -m bu_book record $$PROFILE

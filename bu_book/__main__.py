@@ -46,6 +46,20 @@ def pdf(arguments: argparse.Namespace) -> None:
     print_pdf(page.parent, page.parent.parent / "book.pdf", said)
 
 
+def report(arguments: argparse.Namespace) -> None:
+    """Write a replication report of a run, of at most eight pages, as HTML and, with Chromium, as PDF."""
+    from bu_core.command_line import overrides, said
+    from bu_core.config import Config
+
+    from .build import writable
+    from .report import report as write_report
+
+    folder = arguments.output / "_build"
+    writable(folder)
+    config = Config.from_profile(arguments.profile, **overrides(arguments))
+    write_report(config, arguments.profile, folder, said)
+
+
 def record(arguments: argparse.Namespace) -> None:
     """Compute all that the chapters show and keep it under book/results. Goes on where it was stopped.
 
@@ -111,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     made = {}
-    for command in (notebooks, build, pdf, record):
+    for command in (notebooks, build, pdf, report, record):
         made[command.__name__] = commands.add_parser(
             command.__name__, help=command.__doc__, description=command.__doc__
         )
@@ -124,11 +138,15 @@ def _parser() -> argparse.ArgumentParser:
     made["migrate"].set_defaults(command=migrate)
     made["migrate"].add_argument("folders", nargs="+", type=Path, help="the folder of a store, or of a record")
     made["record"].add_argument("profile", help="the name of a profile")
-    for name, folder in (("notebooks", "executed"), ("build", "book"), ("pdf", "book")):
+    made["report"].add_argument(
+        "profile", nargs="?", default="cifar10", help="by name or as a path; unless told: cifar10"
+    )
+    for name, folder in (("notebooks", "executed"), ("build", "book"), ("pdf", "book"), ("report", "book")):
         told = (
             "the profile to execute, by name or as a path, and those beside it; unless told: cifar10, and what it names"
         )
-        made[name].add_argument("profiles", nargs="*", metavar="profile", help=told)
+        if name != "report":
+            made[name].add_argument("profiles", nargs="*", metavar="profile", help=told)
         made[name].add_argument("--output", type=Path, default=Path(folder), help=f"default: {folder}")
     return parser
 

@@ -6,7 +6,8 @@ said in `book/_static/book.css` under `@media print`.
 
 import io
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -69,24 +70,35 @@ def contents(html: Path) -> dict[Path, str]:
     return {html / page: title for page, title in parser.pages.items() if (html / page).is_file()}
 
 
-def pdf(html: Path, target: Path, say: Callable[[str], None]) -> Path:
-    """Print the built book in `html` to `target`, with a bookmark for each page; BuildError without a browser."""
+@contextmanager
+def printer() -> Iterator[Callable[[Path], bytes]]:
+    """What prints a file of HTML to a PDF, as Chromium shows it on paper; BuildError without a browser."""
     browser = chromium()
     from playwright.sync_api import sync_playwright
-    from pypdf import PdfReader, PdfWriter
 
-    writer = PdfWriter()
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=browser)
         page = opened.new_page(color_scheme="light")
         page.emulate_media(media="print", color_scheme="light")
-        for file, title in contents(html).items():
+
+        def printed(file: Path) -> bytes:
             page.goto(file.resolve().as_uri(), wait_until="load")
             page.evaluate("async () => { await window.MathJax?.startup?.promise; await document.fonts.ready; }")
             page.evaluate(UNLINK)
-            printed = page.pdf(format="A4", margin={"top": MARGIN, "right": MARGIN, "bottom": MARGIN, "left": MARGIN})
-            writer.append(PdfReader(io.BytesIO(printed)), outline_item=title, import_outline=False)
+            return page.pdf(format="A4", margin={"top": MARGIN, "right": MARGIN, "bottom": MARGIN, "left": MARGIN})
+
+        yield printed
         opened.close()
+
+
+def pdf(html: Path, target: Path, say: Callable[[str], None]) -> Path:
+    """Print the built book in `html` to `target`, with a bookmark for each page; BuildError without a browser."""
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter()
+    with printer() as printed:
+        for file, title in contents(html).items():
+            writer.append(PdfReader(io.BytesIO(printed(file))), outline_item=title, import_outline=False)
     writer.add_metadata({"/Title": "Boundary Unlearning: an executable reproduction"})
     writer.write(target)
     say(f"the PDF: {target} ({len(writer.pages)} pages)")
