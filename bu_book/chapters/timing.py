@@ -12,6 +12,7 @@ recorded, the one whole run remains in which each model of the run was made.
 """
 
 import contextlib
+import json
 import math
 import statistics
 import tempfile
@@ -38,6 +39,7 @@ from bu_core.data import LabelledImages
 from bu_core.experiment.environment import Environment
 from bu_core.experiment.experiment import Experiment, outputs
 from bu_core.experiment.measurement import measurement
+from bu_core.experiment.record import ROOT
 from bu_core.models import ONE_WIDTH, Classifier
 from bu_core.training import Precision, Stopwatch
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -536,6 +538,47 @@ def _ratio(times: np.ndarray, others: np.ndarray) -> float:
 
 def _spread(times: np.ndarray) -> Spread:
     return Spread(float(np.median(times)), float(times.min()), float(times.max()), times.tolist())
+
+
+# --- on a GPU -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OnGpu:
+    """What was timed once on a GPU, in seconds, with the training of the run cifar10.
+
+    `captured` and `plain`: `epochs_timed` epochs in steps that are replayed from a CUDA graph, and step by step;
+    `captured_full_width`: the former at the published width. `thirty_epochs`: as many epochs in one run.
+    `epoch_side_by_side`: an epoch of one model, by how many models share the card. `whole_runs`: of each method.
+    """
+
+    environment: Environment
+    what: str
+    epochs_timed: int
+    captured: list[float]
+    plain: list[float]
+    captured_full_width: list[float]
+    thirty_epochs: float
+    epoch_side_by_side: dict[str, float]
+    whole_runs: dict[str, float]
+
+
+def on_a_gpu() -> OnGpu | None:
+    """The times in `book/results/h100.json`; None where the file is not there."""
+    path = ROOT / "h100.json"
+    return OnGpu(**json.loads(path.read_text())) if path.exists() else None
+
+
+def gpu_table(found: OnGpu) -> Styler:
+    """Each method's one whole run on the GPU, and how many times as fast as Retrain it was."""
+    rows = {
+        title(name): {
+            "seconds": three_digits(taken),
+            "times as fast as Retrain": three_digits(found.whole_runs["retrain"] / taken),
+        }
+        for name, taken in found.whole_runs.items()
+    }
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from bu_core.models import Classifier, build
 from bu_core.results import pack, unpack
 from bu_core.training import Recipe
 from bu_core.unlearning import METHODS, UnlearningTask, method_settings
+from tests.book.notebooks import templates
 from tests.helpers import TOY_RECIPE, leave_record, small_experiment, toy_images
 
 
@@ -454,3 +455,16 @@ def test_one_whole_run_has_no_interval():
     found = replace(planted(retrain=(100.0,), boundary_shrink=(4.0,), boundary_expanding=(4.1,)), rounds=0)
     judged = verdict_of(10, timing.slower_evidence(found))
     assert judged.verdict == INCONCLUSIVE and "No round is recorded" in judged.reason
+
+
+def test_a_gpu_is_told_by_its_times():
+    found = timing.on_a_gpu()
+    assert found is not None and found.environment["device"] == "cuda"
+    planted = replace(
+        found, epochs_timed=2, captured=[2.0, 2.2, 1.8], plain=[8.0], epoch_side_by_side={"1": 1.0, "4": 0.5},
+        whole_runs={"retrain": 30.0, "boundary_shrink": 1.0},
+    )  # fmt: skip
+    words = templates("timing").on_a_gpu(planted)
+    assert "1.00 s replayed and 4.00 s step by step, **4.0 times**" in words
+    assert "Where 4 models share the card" in words and "2.0 times less than alone" in words
+    assert timing.gpu_table(planted).data["times as fast as Retrain"].tolist() == ["1", "30"]
