@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from . import config
 from .command_line import add_overrides, overrides, run_command, said, table
-from .commands import audit, command, export, sweep
+from .commands import audit, command, export, sweep, unlearn
 from .data import SPLITS
 from .experiment.experiment import Experiment
 from .experiment.metrics import write_metrics
@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     of_run = command(commands, run)
     of_run.add_argument("profile", help="the name of a profile, or the path of a YAML file")
     add_overrides(of_run)
-    for each in (sweep, export, audit):
+    for each in (sweep, export, unlearn, audit):
         each.add(commands)
     return parser
 

@@ -157,15 +157,30 @@ def file_of(name: str, value: str | os.PathLike) -> Path:
 def new_folder(name: str, value: str | os.PathLike, known: Iterable[str]) -> Path:
     """The path of a folder to write, made where it is not there; of files it may hold those of the `known` names."""
     path, setting = path_of(name, value), f"{name}={shown(str(value))}"
+    _make_writable(path, setting)
+    if others := sorted({found.name for found in path.iterdir()} - set(known)):
+        raise SettingError(f"{setting}: holds {listed(others)}; name a new folder")
+    return path
+
+
+def new_file(name: str, value: str | os.PathLike, suffix: str) -> Path:
+    """The path of a file to write, which is not there yet and ends in `suffix`; its folder is made where it is not."""
+    path, setting = path_of(name, value), f"{name}={shown(str(value))}"
+    if path.suffix != suffix:
+        raise SettingError(f"{setting}: must end in {suffix}")
+    if os.path.lexists(path):
+        raise SettingError(f"{setting}: is there already; name a new file")
+    _make_writable(path.parent, setting)
+    return path
+
+
+def _make_writable(folder: Path, setting: str) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        if others := sorted({found.name for found in path.iterdir()} - set(known)):
-            raise SettingError(f"{setting}: holds {listed(others)}; name a new folder")
-        with tempfile.TemporaryFile(dir=path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise SettingError(f"{setting}: cannot be written ({error.strerror})") from error
-    return path
 
 
 class _Yaml(yaml.SafeLoader):

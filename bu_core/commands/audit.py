@@ -10,16 +10,13 @@ from string import Template
 from typing import Any
 
 from ..audits.ladder import PER_SAMPLE, RUNGS, Climb, Reading, Rung, reading
-from ..checks import SettingError, file_of, new_folder, shown
-from ..command_line import add_overrides, overrides, said, table
-from ..config import Config, class_index
-from ..data import DATASETS
-from ..experiment.experiment import Experiment
+from ..checks import file_of, new_folder, shown
+from ..command_line import said, table
 from ..experiment.ladder import ladder
-from ..models import Classifier, batchnorms
-from ..models.weights import digest_of, load_whole
+from ..models import batchnorms
 from ..store import write_bytes, write_json
 from . import command
+from .given import FORM, Given, add_given, config_of
 
 FILES = ("audit.json", "audit.html", "store")
 HERE = Path(__file__).parent
@@ -35,15 +32,11 @@ CONCLUSIONS = {
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = command(commands, audit)
-    parser.add_argument("profile", help="a profile's name or path: it says data set, network and training recipe")
-    add_overrides(parser)
-    form = "a state_dict of the profile's network, as .safetensors or as torch saves it"
-    parser.add_argument("--original", required=True, metavar="FILE", help=f"the model before it forgot: {form}")
+    add_given(parser)
+    parser.add_argument("--original", required=True, metavar="FILE", help=f"the model before it forgot: {FORM}")
     parser.add_argument("--unlearned", required=True, metavar="FILE", help="the model that was made to forget")
     several = "models trained without the class, from other seeds; the verdicts compare with their range"
     parser.add_argument("--retrain", nargs="+", action="extend", default=[], metavar="FILE", help=several)
-    parser.add_argument("--forget", metavar="CLASS", help="the class, by name or index; unless told, the profile's")
-    parser.add_argument("--data", metavar="FOLDER", help="the data set's folder, as data_dir")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where audit.json and audit.html go")
 
 
@@ -55,12 +48,7 @@ def audit(arguments: argparse.Namespace) -> None:
     for option, file in named.values():
         file_of(option, file)
     folder = new_folder("--out", arguments.out, FILES)
-    given = overrides(arguments) | {"methods": ["retrain"] if arguments.retrain else [], "results_dir": str(folder)}
-    given |= {"elsewhere": [], "beside": [], "replicates": ""}
-    given |= {"data_dir": arguments.data} if arguments.data else {}
-    if arguments.forget is not None:
-        given["forget_class"] = _class(arguments.forget, Config.from_profile(arguments.profile, **given).dataset)
-    experiment = Given(Config.from_profile(arguments.profile, **given), named)
+    experiment = Given(config_of(arguments, ["retrain"] if arguments.retrain else [], str(folder)), named)
     climbs = {}
     for number, name in enumerate(named, 1):
         said(f"{number} of {len(named)}: {name}, {shown(named[name][1])}")
@@ -75,41 +63,6 @@ def audit(arguments: argparse.Namespace) -> None:
     for name, why in report["left_out"].items():
         said(f"left out: {name}: {why}")
     said(f"everything: {folder / 'audit.json'}; to read: {folder / 'audit.html'}")
-
-
-def _class(text: str, dataset: str) -> int | str:
-    """The class that `--forget` names; of a data set whose classes its folder decides, to be looked up there."""
-    classes = DATASETS[dataset].classes
-    value = int(text) if text.isdecimal() and text not in (classes or ()) else text
-    return value if classes is None else class_index(value, classes, dataset, "--forget")
-
-
-class Given(Experiment):
-    """An experiment whose models are in files: of each name, the option that named the file, and the file."""
-
-    def __init__(self, config: Config, named: Mapping[str, tuple[str, str]]):
-        super().__init__(config, said)
-        self.named = named
-        self.digests = {name: digest_of(file) for name, (_, file) in named.items()}
-        for name in named:
-            self.model(name)
-            for other in named:
-                if name.startswith("retrain") and other != name and self.digests[other] == self.digests[name]:
-                    option, file = named[name]
-                    raise SettingError(f"{option}={shown(file)}: holds the same as {other}; name another model")
-
-    def key(self, name: str) -> dict[str, Any]:
-        """What a model is found by: what its file holds, and what the auditor is given beside it."""
-        return {"file": self.digests[name], "dataset": self.dataset.fingerprint} | self._made_by(self.recipe)
-
-    def model(self, name: str) -> Classifier:
-        if name not in self._models:
-            apart = self.config.pretraining["source"] in ("none", "others")  # else it decides how images are normalised
-            classes, config = len(self.dataset.classes), self.config
-            model = self._built(classes, config.width, config.seed) if apart else self.initial()
-            load_whole(model, *self.named[name])
-            self._models[name] = model.eval()
-        return self._models[name]
 
 
 def reported(experiment: Given, climbs: Mapping[str, Climb]) -> dict[str, Any]:

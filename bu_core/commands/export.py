@@ -9,7 +9,6 @@ from string import Template
 from typing import Any
 
 import yaml
-from safetensors.torch import save
 
 from ..checks import SettingError, new_folder, one_of
 from ..command_line import add_overrides, overrides, said
@@ -20,6 +19,7 @@ from ..experiment.experiment import outputs as measured_outputs
 from ..experiment.metrics import Evaluation, evaluated, evaluation
 from ..experiment.record import WHERE_MADE, NotRecorded, Record
 from ..models import batchnorms
+from ..models.weights import as_bytes
 from ..store import write_bytes
 from ..unlearning import METHODS
 from . import command
@@ -68,9 +68,7 @@ def write(experiment: Experiment, name: str, folder: Path) -> None:
     if model.mean.dim():  # another than the usual one
         values = (values.flatten().tolist() for values in (model.mean, model.deviation))
         normalise = "model.normalise({}, {})\n".format(*values)
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
-    header = {"format": "pt", "bu_core": json.dumps(what | {"classes": classes})}
-    write_bytes(folder / FILES[0], save(weights, header))
+    write_bytes(folder / FILES[0], as_bytes(model, bu_core=json.dumps(what | {"classes": classes})))
     card = _filled("card.md", what | _card(experiment, name, classes))
     for opens, kept in (("> **Warning", faces), ("*Re-estimated*", ", re-estimated |" in card)):
         card = "\n\n".join(part for part in card.split("\n\n") if kept or not part.startswith(opens))

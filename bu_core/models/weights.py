@@ -69,3 +69,9 @@ def load_whole(model: Classifier, name: str, file: str) -> None:
     fit_into(model, state, where)
     if unknown := sorted(state.keys() - model.state_dict().keys()):
         raise SettingError(f"{where}: holds {listed(unknown)}, which this model has not")
+
+
+def as_bytes(model: Classifier, **header: str) -> bytes:
+    """The state_dict of a model as a safetensors file holds it, with a `header` of texts."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    return safetensors.torch.save(weights, {"format": "pt"} | header)

@@ -65,8 +65,8 @@ def boundary_shrink(
     there less the forgotten class: `crossed`, the cross samples of D_f; `inverted`, so many `inversions` of the
     original, made in `inversion_steps` (`inversion.py`). `reset` gives so many last blocks the weights from before the
     original's training, and the forgotten class's output too; answers kept are then without that class. `disperse` is
-    the weight of `alikeness`, which keeps features of D_f apart. `output_row="erased"` sets the class's output neuron to
-    zero when all is done, and not before: its logit is what the steps push against.
+    the weight of `alikeness`, which keeps features of D_f apart. `output_row="erased"` sets the class's output neuron
+    to zero when all is done, and not before: its logit is what the steps push against.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)

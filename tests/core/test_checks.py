@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from bu_core.checks import LENGTH, Range, checked, file_of, from_yaml, listed, one_of, path_of, shown
+from bu_core.checks import LENGTH, Range, checked, file_of, from_yaml, listed, new_file, one_of, path_of, shown
 from tests.helpers import refusal
 
 Share = Annotated[float, Range(0, 1)]
@@ -218,3 +218,13 @@ def test_yaml_that_cannot_be_used_is_refused(text: str, says: str):
 def test_aliases_merge_as_in_yaml():
     assert from_yaml("setting", "a: &a {k: 1, l: 1}\nb: {<<: *a, k: 2}")["b"] == {"k": 2, "l": 1}
     assert from_yaml("setting", bomb(4, 3))["a3"] == {"k": "v"}
+
+
+def test_a_new_file_is_one_that_is_not_there_yet(tmp_path: Path):
+    wanted = tmp_path / "new" / "weights.safetensors"
+    assert new_file("--out", str(wanted), ".safetensors") == wanted
+    assert wanted.parent.is_dir() and not wanted.exists()
+    wanted.touch()
+    assert refusal(new_file, "--out", str(wanted), ".safetensors").endswith("is there already; name a new file")
+    assert refusal(new_file, "--out", "weights.pt", ".safetensors") == "--out='weights.pt': must end in .safetensors"
+    assert "cannot be written" in refusal(new_file, "--out", str(wanted / "more.safetensors"), ".safetensors")
