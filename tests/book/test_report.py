@@ -14,6 +14,7 @@ from bu_book import report as room
 from bu_book.chapters import audit, lasting
 from bu_book.execution import BuildError
 from bu_book.report import MOST_PAGES, as_html, report
+from bu_core.audits.ladder import RUNGS
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import metrics
@@ -68,6 +69,15 @@ def test_a_small_run_has_every_section_and_names_what_it_lacks(small: Config):
     assert "paper, CIFAR-10: 5.94 %" in told  # these are digits
     assert "Not recorded: <the ladder>" in told and "Not recorded: what lasts" in told
     assert "make report PROFILE=a-profile" in told
+
+
+def test_the_readme_has_the_numbers_of_the_record():
+    made = lasting.measure(Experiment(Config.from_profile("cifar10")))
+    found, readme = lasting.in_one_picture(made), (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert found is not None
+    assert "\n".join(f"| {called} | {value:.1f} % |" for called, value in found.items()) in readme
+    assert "as a mean over five seeds" in readme and len(made.replicates) == 5
+    assert "eight audits" in readme and len(RUNGS) == 8
 
 
 def test_without_a_browser_the_html_is_there(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
