@@ -8,6 +8,7 @@ restores nothing, that is no proof of forgetting: a single audit looks in one pl
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Literal
@@ -192,8 +193,7 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
     elif not experiment.record and not everything:
         runs = alone
     climbs: dict[str, dict[str, Climb]] = {"original": {}, MASKED: {}}
-    names = [name for name in base.names if name != "retrain"] + [name for name in base.names if name == "retrain"]
-    here = [name for name in names if base.record or everything or name in CLIMBED_HERE]
+    here = [name for name in base.names if base.record or everything or name in CLIMBED_HERE]
     for seed, run in runs.items():
         for name in (*here[:1], MASKED, *here[1:]):
             what = f"{model_title(name)}, {seed}" if len(runs) > 1 else model_title(name)
@@ -202,6 +202,9 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
             made = gathering.ask(what, masked_ladder, run) if name == MASKED else gathering.ask(what, ladder, run, name)
             if made is not None:
                 climbs.setdefault(name, {})[seed] = made
+        for name in _beside(experiment, base):
+            with suppress(NotRecorded):
+                climbs.setdefault(name, {})[seed] = ladder(run, name)
     gathering.needs_some(climbs["original"])
     retrains = list(climbs.get("retrain", {}).values())
     images = len(experiment.outputs("original")["forget_test"].labels)
@@ -209,10 +212,19 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
     def read(made: Climb) -> dict[str, Reading]:
         return {rung: reading(asked, made, retrains, images) for rung, asked in RUNGS.items()}
 
+    climbs |= {"retrain": climbs.pop("retrain", {})}  # the measure comes last
     readings = {name: [read(made) for made in every.values()] for name, every in climbs.items() if every}
     by_rung = {name: {rung: [each[rung] for each in every] for rung in RUNGS} for name, every in readings.items()}
-    left = [name for name in names if name not in here]
+    left = [name for name in base.names if name not in here]
     return Climbed(by_rung, list(runs), base is not experiment, left, gathering.gaps)
+
+
+def _beside(experiment: Experiment, base: Experiment) -> list[str]:
+    """Methods of a run that the recorded one which repeats it has not for every seed, and may have for one."""
+    own, other = experiment.config, base.config
+    if not base.record:
+        return []
+    return [name for name in own.methods if name not in base.names and own.unlearning[name] == other.unlearning[name]]
 
 
 def model_title(name: str) -> str:
@@ -351,7 +363,9 @@ def heat_map(made: Climbed) -> Figure:
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=shade, alpha=strength, linewidth=0))
             axes.text(column, row, number(value, asked.form), ha="center", va="center", fontsize=9)
     axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
-    axes.set_yticklabels([in_figure(model_title(name)) for name in names])
+    counts, most = {name: len(made.readings[name]["output"]) for name in names}, len(made.seeds)
+    fewer = {name: f" ({count} of {most} seeds)" for name, count in counts.items() if count < most}
+    axes.set_yticklabels([in_figure(model_title(name)) + fewer.get(name, "") for name in names])
     heads = [f"{fill(rung.title, 12)}\n{_unit(rung)}" for rung in RUNGS.values()]
     axes.set_xticks(range(len(RUNGS)), heads, fontsize=8)
     axes.xaxis.tick_top()

@@ -112,6 +112,13 @@ def test_the_colour_is_the_distance_from_the_range_as_a_share_of_the_originals()
         assert found == pytest.approx([1.0, 0.5, 0.0, -0.125]), "less than Retrain is below 0 on every rung"
 
 
+def test_a_model_of_fewer_seeds_says_so():
+    made = planted_ladder(seeds=3, boundary_shrink=60.0)
+    made.readings["boundary_shrink"] = {rung: found[:1] for rung, found in made.readings["boundary_shrink"].items()}
+    labels = [label.get_text() for label in audit.heat_map(made).axes[0].get_yticklabels()]
+    assert labels == ["Original", "Boundary Shrink (1 of 3 seeds)"]
+
+
 def test_a_model_is_told_where_most_of_its_seeds_are():
     made = planted_ladder(seeds=3, boundary_shrink=60.0)
     found = made.readings["boundary_shrink"]["probe"]
