@@ -39,7 +39,7 @@ def planted(stays: float) -> Lasting:
         Row(called, kind, "boundary_shrink", passes, 0, {"seed 0": one, "seed 1": other})
         for called, (kind, passes, one, other) in rows.items()
     ]
-    return Lasting(made, ["seed 0", "seed 1"], Gaps())
+    return Lasting(made, ["seed 0", "seed 1"], Gaps(), Gaps(), repeats=False, unseen=1000)
 
 
 def test_the_picture_has_five_bars_which_are_means_over_the_seeds():
