@@ -8,8 +8,9 @@ import torch
 
 from bu_book import bench
 from bu_book.__main__ import main
+from bu_book.chapters.lasting import RECOMMENDED
 from bu_core.training import predict
-from bu_core.unlearning import METHODS, UnlearningTask
+from bu_core.unlearning import METHODS, UnlearningTask, changed_settings
 from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
 from bu_core.unlearning.fisher import fisher_diagonal
 
@@ -74,13 +75,30 @@ def test_the_table_has_every_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(bench, name, value)
     found = bench.bench(tmp_path, lambda line: None)
     assert set(found["medians"]) == {
-        "training, one epoch", "boundary_expanding", "boundary_shrink", "fisher", "attack",
+        "training, one epoch", "boundary_expanding", "boundary_shrink", "lasting", "retrain, one epoch", "fisher",
+        "attack",
     }  # fmt: skip
     for name, both in found["medians"].items():
-        assert found["times faster than plain"][name] == both["plain"] / both["ours"]
+        if name not in ("lasting", "retrain, one epoch"):
+            assert found["times faster than plain"][name] == both["plain"] / both["ours"]
+    whole, faster = bench.RETRAIN_EPOCHS * found["medians"]["retrain, one epoch"]["ours"], "times faster than retrain"
+    assert found[faster]["lasting"] == whole / found["medians"]["lasting"]["ours"]
+    assert set(found[faster]) == {"boundary_shrink", "boundary_expanding", "lasting"}
     assert set(found["medians"]["boundary_shrink"]) == {"ours", "plain", "released"}
     assert list(found["times faster than released"]) == ["boundary_shrink"]
     assert json.loads((tmp_path / "bench.json").read_text())["medians"] == found["medians"]
+
+
+def test_the_lasting_method_and_the_epoch_of_retrain_see_what_the_run_has(
+    task: UnlearningTask, monkeypatch: pytest.MonkeyPatch
+):
+    """1,000 remaining images for 5,000 of D_f, and 45,000 in an epoch."""
+    monkeypatch.setattr(bench, "FORGET", 5000)
+    assert changed_settings("boundary_shrink", bench._lasting()) == RECOMMENDED.settings | {"output_row": "erased"}
+    fitted = []
+    monkeypatch.setattr(bench, "fit", lambda model, data, recipe, label: fitted.append((len(data), recipe.epochs)))
+    bench._retrain_epoch(task)
+    assert fitted == [(9 * len(task.split.forget_train), 1)]
 
 
 def test_a_folder_that_cannot_be_is_refused_in_one_line_before_anything_runs(
