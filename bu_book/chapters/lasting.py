@@ -20,7 +20,7 @@ from bu_core.audits.few_shot import FewShot
 from bu_core.audits.ladder import Climb
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
-from bu_core.experiment.lasting import Trace, trace
+from bu_core.experiment.lasting import WORTH, Trace, trace
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
@@ -380,7 +380,7 @@ def comes_back(made: Lasting) -> Figure | None:
     shades = [INK, colour(SHRINK), colour(SHRINK), COLOUR, colour("retrain")]
     drawn = axes.barh(list(bars), list(bars.values()), color=shades)
     axes.bar_label(drawn, fmt="%.1f", padding=4)
-    axes.set(xlim=(0, 112), xticks=range(0, 101, 25), xlabel="recognised of the forgotten class, %")
+    axes.set(xlim=(0, 116), xticks=range(0, 101, 25), xlabel="recognised of the forgotten class, %")
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     return figure
@@ -411,37 +411,30 @@ def _after(left: Left) -> float:
 
 
 def cost_and_depth(made: Lasting) -> Figure | None:
-    """Images that go through training against the recall with SHOTS labelled images of the class."""
+    """Images that go through training against the recall with SHOTS labelled images of the class.
+
+    Hollow: of D_f WORTH percent or more are recognised after re-estimation, so nothing deeper need be asked.
+    """
     rows = [row for row in made.rows if row.kind != "ablation"]
     retrain = made.row(title("retrain"))
     if retrain is None:
         return None
-    figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
     if (known := made.range(_shots)) is not None:
-        axes.axhspan(*known, color=colour("retrain"), alpha=0.25, linewidth=0)
+        axes.axhspan(*known, color=colour("retrain"), alpha=0.25, linewidth=0, label="range of the Retrains")
+    shapes = iter("Ds^vPX*<>")
     for row in rows:
-        shade = COLOUR if row.kind == "lasting" else colour(row.method)
-        axes.plot(row.passes, _shown(row), "D" if row.kind == "lasting" else "o", color=shade, markersize=8)
-    for together in _near(rows):
-        passes, value = together[0].passes, statistics.fmean(map(_shown, together))
-        left = passes > 3e5
-        axes.annotate(
-            ",\n".join(
-                ", ".join(row.called for row in together[start : start + 3]) for start in range(0, len(together), 3)
-            ),
-            (passes, value),
-            (-8 if left else 8, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            va="center",
-            fontsize=9,
-        )
+        look = {"marker": next(shapes), "color": COLOUR} if row.kind == "lasting" else {"color": colour(row.method)}
+        dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 8, "alpha": 0.8, "clip_on": False} | look
+        back = (row.mean(_after) or 0.0) >= WORTH
+        axes.plot(row.passes, _shown(row), label=row.called, fillstyle="none" if back else "full", **dot)
     axes.set(
         xscale="log",
         ylim=(0, 100),
         xlabel="images that go through training",
         ylabel=f"$D_{{ft}}$ recalled with {SHOTS} labelled images, %",
     )
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=9, frameon=False)
     return figure
 
 
@@ -455,20 +448,6 @@ def _relearned(left: Left) -> float | None:
 
 def _shown(row: Row) -> float:
     return statistics.fmean(row.values(_shots))
-
-
-def _near(rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows in groups whose marks lie so close that they share a label; the first of each lies farthest right."""
-    groups: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: -row.passes):
-        for group in groups:
-            close = abs(math.log10(row.passes / group[0].passes)) < 0.12
-            if close and all(abs(_shown(row) - _shown(other)) < 6 for other in group):
-                group.append(row)
-                break
-        else:
-            groups.append([row])
-    return groups
 
 
 NUMBERS: dict[str, tuple[str, Callable[[Left], float | None]]] = {
