@@ -18,7 +18,7 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
 from . import chapters, movable
-from .chapters import audit, ledger
+from .chapters import audit, lasting, ledger
 from .migrate import seal
 
 LIMIT = 25_000_000  # bytes of one record
@@ -42,6 +42,9 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
             ledger.of_replicates(experiment)
             with contextlib.suppress(NotRecorded):
                 audit.climbed(experiment, everything=True)
+                if experiment.config.dataset == lasting.CHOSEN_FOR:
+                    lasting.measure(experiment, everything=True)
+                    lasting.chosen(experiment, everything=True)
             continue
         metrics(experiment)
         for chapter in chapters.load().values():
