@@ -74,18 +74,23 @@ FROZEN = Setting(
 )
 LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN)
 
-# What is looked at where nothing is recorded: the same settings, and those that `search` chose for a data set.
+# What is looked at on other runs: the same settings, and those that `search` chose for a data set.
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
 TUNED: dict[str, dict[str, Any]] = {"digits": {"lr": 0.03, "epochs": 1}}
 TUNED_TITLE = "tuned to these data"
 
 
+def tuned(dataset: str) -> tuple[Setting, ...]:
+    """The recommended settings with the rate and the epochs that `search` chose for a data set; none for another."""
+    there = dataset in TUNED
+    return (_beside(TUNED_TITLE, "the rate and the epochs of these data", **TUNED[dataset]),) if there else ()
+
+
 def elsewhere(dataset: str) -> tuple[Setting, ...]:
-    """The settings for data of which nothing is recorded, as they are and, where `search` found any, tuned."""
+    """The settings for a run that nobody made replicates of."""
     change = TUNED.get(dataset, {})
-    here = (_beside(TUNED_TITLE, "the rate and the epochs of these data", **change),) if change else ()
     inverted = replace(NO_IMAGE, settings=NO_IMAGE.settings | FEW_INVERSIONS | change)
-    return RECOMMENDED, *here, inverted, replace(FROZEN, settings=FROZEN.settings | change)
+    return RECOMMENDED, *tuned(dataset), inverted, replace(FROZEN, settings=FROZEN.settings | change)
 
 
 # Each changes one thing of the recommended settings; looked at with the first seed alone.
@@ -224,22 +229,21 @@ class Lasting:
 def measure(experiment: Experiment, everything: bool = False) -> Lasting:
     """The published methods and our settings over the replicates of a run, as far as they are recorded.
 
-    Where nothing is recorded, the settings of `elsewhere` are tried, beside the models of CLIMBED_HERE; LASTING and
-    ABLATION are with `everything`.
+    Of a run without recorded replicates the settings of `elsewhere` are tried, beside the models of CLIMBED_HERE;
+    with `everything`, all that a record of replicates keeps.
     """
     runs, alone = replicates(experiment), {f"seed {experiment.config.seed}": experiment}
     base = next(iter(runs.values()))
     if base is not experiment:
         try:
-            return _measured(experiment, runs, everything=True)
+            return _measured(experiment, runs, whole=True)
         except NotRecorded:  # it repeats the training, and nobody tried the settings on its models
-            return _measured(experiment, alone, everything)
-    return _measured(experiment, runs if everything or experiment.record else alone, everything)
+            return _measured(experiment, alone, whole=False)
+    return _measured(experiment, runs if everything else alone, whole=everything)
 
 
-def _measured(experiment: Experiment, runs: Mapping[str, Experiment], everything: bool) -> Lasting:
+def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: bool) -> Lasting:
     base, sizes = next(iter(runs.values())), _sizes(experiment)
-    whole = everything or base.record is not None
     gathering, untried = Gathering(), Gathering()
     here = [name for name in ("original", *base.config.methods) if name not in LONG]
     rows = [_published(name, base, sizes) for name in here if whole or name in CLIMBED_HERE]
@@ -247,7 +251,8 @@ def _measured(experiment: Experiment, runs: Mapping[str, Experiment], everything
         for which, run in runs.items():
             if (found := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
                 row.left[which] = of_climb(found)
-    lasting = LASTING if whole else elsewhere(base.config.dataset)
+    data = base.config.dataset
+    lasting = (*LASTING, *tuned(data)) if whole else elsewhere(data)
     ours = [_traced(gathering, setting, "lasting", base, runs, sizes) for setting in lasting]
     first = dict(list(runs.items())[:1])
     ablation = [_traced(untried, setting, "ablation", base, first, sizes) for setting in ABLATION if whole]
@@ -274,6 +279,7 @@ def _traced(
     return row
 
 
+CHOSEN_FOR = "cifar10"
 CHOSEN_ON = (0, 1, 2)  # classes; none of them is the class that the replicates of a recorded run forget
 CHOSEN_AMONG = (RECOMMENDED, FEWER, LONGER, HIGHER)  # the two without a remaining image follow RECOMMENDED
 
@@ -284,7 +290,7 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
     None where nothing is, and nothing is computed without `everything`.
     """
     base = next(iter(replicates(experiment).values()))
-    if base.record is None and not everything:
+    if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
         return None
     gathering, sizes = Gathering(), _sizes(experiment)
     names = base.dataset.classes

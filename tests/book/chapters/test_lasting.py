@@ -194,7 +194,8 @@ def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lack
     assert lasting.chosen(made) is None, "nothing is computed for it"
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
     leave_record(made, tmp_path / "book" / "small")
-    shown = lasting.measure(small_experiment(tmp_path / "shown"))
+    assert lasting.measure(small_experiment(tmp_path / "shown")) == found
+    shown = lasting.measure(small_experiment(tmp_path / "shown"), everything=True)
     assert shown.row(RECOMMENDED.called) == found.row(RECOMMENDED.called)
     assert "beside 100 images, seed 0" in shown.gaps.not_recorded
     assert "nearest label, seed 0" in shown.untried.not_recorded
