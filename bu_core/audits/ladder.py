@@ -107,9 +107,10 @@ class Rung:
     """One rung: its `title`, what it `asks`, of an auditor who has what; the `unit` of its `value`, and its `form`.
 
     `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
-    differ by for their seeds alone, where few are given. `value(climb, retrains)`: a model's, beside other Retrains;
-    None where it needs them and there are none. `known`: the side of Retrain's range that more of the class lies on.
-    `distance`: whether the value is one from Retrains, of which none is too small.
+    differ by for their seeds alone, where few are given; of steps as a share of their number, since these are counted
+    at looks that grow apart. `value(climb, retrains)`: a model's, beside other Retrains; None where it needs them and
+    there are none. `known`: the side of Retrain's range that more of the class lies on. `distance`: whether the value
+    is one from Retrains, of which none is too small.
     """
 
     title: str
@@ -135,7 +136,7 @@ def _from_retrains(made: Climb, retrains: Sequence[Climb]) -> float | None:
     return sum(neighbours.divergence(own, other).item() for other in others) / len(others) if others else None
 
 
-UNSEEN = "% of D_ft"
+UNSEEN, STEPS = "% of D_ft", "steps"
 IMAGES = 1000  # of D_ft, as CIFAR-10 has: the slack is for so many, and grows with the root of how many fewer there are
 
 RUNGS: dict[str, Rung] = {
@@ -193,8 +194,8 @@ RUNGS: dict[str, Rung] = {
     "relearn_few": Rung(
         "Relearning on few",
         "How many steps on 100 images of the class bring half of what the original knew?",
-        "steps",
-        8.0,
+        STEPS,
+        0.25,
         lambda made, _: float(made.relearn_few.steps),
         ".0f",
         "below",
@@ -232,8 +233,9 @@ def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb], images: int =
     if not others or value is None:
         return Reading(value, None, None, None, "no retrain given", [])
     known = [rung.value(one, [other for other in others if other is not one]) or 0.0 for one in others]
-    slack = rung.slack * (max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0)
-    low = 0.0 if rung.distance else max(0.0, min(known) - slack)
-    high = min(100.0 if "%" in rung.unit else float("inf"), max(known) + slack)
+    grown = max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0
+    below, above = (rung.slack * (end(known) if rung.unit == STEPS else grown) for end in (min, max))
+    low = 0.0 if rung.distance else max(0.0, min(known) - below)
+    high = min(100.0 if "%" in rung.unit else float("inf"), max(known) + above)
     side: Side = "below" if value < low else "above" if value > high else "inside"
     return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known", known)

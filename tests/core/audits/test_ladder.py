@@ -108,6 +108,14 @@ def test_fewer_unseen_images_leave_more_to_chance(climbs: dict[str, Climb]):
     assert (output.low, output.high) == (0.0, 1.0), "of D_f, of which there are more"
 
 
+def test_steps_may_differ_by_a_look(climbs: dict[str, Climb]):
+    """The looks grow apart, so that the slack is a share of the steps."""
+    few = climbs["retrain 0"].relearn_few
+    retrains = [replace(climbs["retrain 0"], relearn_few=replace(few, steps=steps)) for steps in (40, 64)]
+    found = reading(RUNGS["relearn_few"], climbs["original"], retrains)
+    assert (found.low, found.high) == (30.0, 80.0)
+
+
 def test_a_distance_needs_retrains_and_a_single_one_is_its_own_zero(climbs: dict[str, Climb]):
     rung = RUNGS["neighbours"]
     assert reading(rung, climbs["original"], []).value is None
