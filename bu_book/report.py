@@ -54,7 +54,7 @@ def as_html(experiment: Experiment, profile: str = "") -> str:
 def report(config: Config, profile: str, folder: Path, say: Callable[[str], None]) -> Path:
     """Write `report.html` and print it to `report.pdf` in a folder; returns the path of the PDF.
 
-    Raises BuildError where there is no browser, the HTML being there, and for more than MOST_PAGES pages.
+    Raises BuildError where there is no browser, after the HTML was written, and where MOST_PAGES do not suffice.
     """
     from pypdf import PdfReader
 

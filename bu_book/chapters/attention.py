@@ -594,7 +594,7 @@ def in_short(found: AttentionFindings) -> dict[str, str]:
 def attention_leaves_the_object(experiment: Experiment) -> Evidence:
     """How the share of attention on the object changes under Boundary Shrink, by the class that the map is for."""
     if not region_of(experiment.dataset.name).is_object:
-        raise CannotTest("the data set says of no pixel whether it belongs to the object")
+        raise CannotTest("the data set has no object masks")
     needs(experiment, "boundary_shrink")
     effects = []
     for asked, called in ASKED_TITLES.items():

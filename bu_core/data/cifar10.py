@@ -74,7 +74,7 @@ def _class_files(root: Path, side: str) -> list[Path]:
         raise SettingError(f"{setting}: {side} lacks the class folders {listed(missing)}")
     if foreign := sorted(present - set(CLASSES)):
         allowed = ", ".join(CLASSES)
-        raise SettingError(f"{setting}: {side} has folders that are no class: {listed(foreign)}; allowed: {allowed}")
+        raise SettingError(f"{setting}: {side} has folders that are not classes: {listed(foreign)}; allowed: {allowed}")
     groups = {name: image_files(folder / name, _IMAGE_ENDINGS) for name in CLASSES}
     counts = {name: len(group) for name, group in groups.items()}
     fewest, most = min(CLASSES, key=counts.__getitem__), max(CLASSES, key=counts.__getitem__)

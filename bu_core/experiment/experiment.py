@@ -103,7 +103,7 @@ class Experiment(Fitting):
         """The four sets, on the device."""
         if self.record:
             lacks = f"this needs the images of {self.dataset.name}, and {self.record.shown} holds none"
-            raise SettingError(f"data_dir: {lacks}; set data_dir to compute anew (book/data.md)")
+            raise SettingError(f"data_dir: {lacks}; set data_dir to compute it again (book/data.md)")
         assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
         return split(self.dataset, self.config.forget_class, self.device)
 

@@ -140,7 +140,7 @@ class Fitting:
             data = self.dataset.train.to(self.device)
             training.fit(model, data, self.recipe, label="original", checkpoint=checkpoint)
         if training.diverged(model):
-            raise SettingError(f"lr={self.config.lr:g}: the original diverged, its weights are not finite; take less")
+            raise SettingError(f"lr={self.config.lr:g}: the original diverged, its weights are not finite; lower it")
         if recording is not None:
             with watch.paused():
                 self.store.get("recording", self._recording_key(window), lambda: recording)

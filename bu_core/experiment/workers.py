@@ -154,7 +154,7 @@ def refuse_other(worker: str, its: Mapping[str, str], asked: Mapping[str, str]) 
         found = its.get(name) or "not at all"
         if found.split("+")[0] != version.split("+")[0]:  # to a CPU, a torch for CUDA such as 2.13.0+cu130 is the same
             wrong = f"the worker {worker} has {name} {found}, and {version} is asked for"
-            raise SettingError(f"--scheduler: {wrong}; use the same on both sides, and start both anew")
+            raise SettingError(f"--scheduler: {wrong}; use the same on both sides, and restart both")
 
 
 @cache

@@ -52,7 +52,7 @@ def fit_into(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None
             raise SettingError(f"{where}: {name} has shape {tuple(given.shape)}, and this model's has {shape}")
         plain = given.is_floating_point() and given.layout == torch.strided and given.device.type == "cpu"
         if not plain or not given.isfinite().all():
-            raise SettingError(f"{where}: {name} must hold finite numbers with a fraction, as weights do")
+            raise SettingError(f"{where}: {name} must hold finite numbers in floating point")
         wanted[name] = given
     module.load_state_dict(wanted)
 
@@ -65,10 +65,10 @@ def load_whole(model: Classifier, name: str, file: str) -> None:
     state, where = read_state(name, file), f"{name}={shown(file)}"
     head, classes = state.get("classifier.bias"), model.classifier.out_features
     if head is not None and head.shape != (classes,):
-        raise SettingError(f"{where}: tells {head.numel()} classes apart, and the data have {classes}")
+        raise SettingError(f"{where}: has {head.numel()} classes, and the data have {classes}")
     fit_into(model, state, where)
     if unknown := sorted(state.keys() - model.state_dict().keys()):
-        raise SettingError(f"{where}: holds {listed(unknown)}, which this model has not")
+        raise SettingError(f"{where}: holds {listed(unknown)}, which this model does not have")
 
 
 def as_bytes(model: Classifier, **header: str) -> bytes:

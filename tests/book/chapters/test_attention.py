@@ -310,7 +310,7 @@ def _named(experiment: Experiment, dataset: Dataset) -> Experiment:
 
 
 def test_the_floor_of_a_map_is_its_least_value_over_its_largest():
-    """Red is nowhere 0: 204 beside the patch of 255, three fifths of it above the middle. Green is 0 outside the patch."""
+    """Red is nowhere 0: 204 beside the patch of 255, three fifths of it above the middle. Green is 0 off the patch."""
     images = patches()[:1].repeat(2, 1, 1, 1)
     images[:, 0][images[:, 0] == 0] = 204
     found = floors(detector(), images, torch.tensor([0, 1]))
@@ -368,7 +368,7 @@ def test_without_an_object_nothing_is_judged(experiment: Experiment, monkeypatch
     monkeypatch.setattr(attention, "OBJECTS", {})
     judged = judge(CLAIMS[11], experiment)
     assert (judged.verdict, judged.checks) == (NOT_MEASURED, [])
-    assert judged.reason == "the data set says of no pixel whether it belongs to the object"
+    assert judged.reason == "the data set has no object masks"
 
 
 def test_a_model_without_maps_has_no_dot():

@@ -303,7 +303,7 @@ def a_folder_named_as_no_text(name: str) -> Callable[[Path], None]:
         (no_test_data, "has no folder 'test'"),
         (no_class_folder, "train lacks the class folders frog"),
         (no_image_of_a_class, "test/ship holds no image"),
-        (a_foreign_class_folder, "train has folders that are no class: zebra; allowed: airplane, automobile"),
+        (a_foreign_class_folder, "train has folders that are not classes: zebra; allowed: airplane, automobile"),
         (a_zero_byte_image, "0001.png' cannot be decoded"),
         (a_truncated_image, "0001.png' cannot be decoded"),
         (a_flipped_byte, "0001.png' cannot be decoded"),

@@ -91,7 +91,7 @@ def test_no_method_changes_the_original(first: tuple[list[str], Experiment], res
 def test_an_original_that_diverges_is_refused_and_not_kept(tmp_path: Path):
     experiment = Experiment(quick_config(tmp_path, lr=1e30, methods=[]))
     message = refusal(experiment.model, "original")
-    assert message == "lr=1e+30: the original diverged, its weights are not finite; take less"
+    assert message == "lr=1e+30: the original diverged, its weights are not finite; lower it"
     assert not list((tmp_path / "store").glob("original-*"))
 
 

@@ -264,7 +264,7 @@ def test_an_original_that_diverges_ends_the_run_with_one_line(tmp_path: Path, ca
     assert main(["run", "smoke", "-p", "lr", "1e30", "-p", "results_dir", str(tmp_path)]) == 1
     out, error = capsys.readouterr()
     assert out == ""
-    assert error == "Error: lr=1e+30: the original diverged, its weights are not finite; take less\n"
+    assert error == "Error: lr=1e+30: the original diverged, its weights are not finite; lower it\n"
     assert not (tmp_path / "metrics.json").exists()
 
 

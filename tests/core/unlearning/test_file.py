@@ -48,11 +48,11 @@ def test_it_is_found_by_what_the_file_holds(state: dict[str, torch.Tensor], tmp_
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"classifier.bias": torch.ones(7)}, "tells 7 classes apart, and the data have 10"),
+        ({"classifier.bias": torch.ones(7)}, "has 7 classes, and the data have 10"),
         ({"body.0.0.weight": torch.ones(4, 1, 3, 3)}, "has shape (4, 1, 3, 3), and this model's has (9, 1, 3, 3)"),
         ({"body.0.0.bias": torch.full((9,), torch.nan)}, "body.0.0.bias must hold finite numbers"),
         ({"body.0.0.bias": None}, "lacks body.0.0.bias"),
-        ({"head.weight": torch.ones(1)}, "holds head.weight, which this model has not"),
+        ({"head.weight": torch.ones(1)}, "holds head.weight, which this model does not have"),
     ],
 )
 def test_weights_of_another_model_are_refused(
