@@ -544,7 +544,7 @@ def checks(space: DecisionSpace) -> list[Check]:
         at_least("the share of leaving samples that goes to the nearest class under Boundary Shrink", to_nearest, 50),
         above(
             "the distance of D_f from the centre under Boundary Expanding", expanding.compactness.from_centre,
-            "the original's", original.compactness.from_centre, "radii of D_r",
+            "the original's", original.compactness.from_centre, "times that of D_r",
         ),
         *(
             at_most(

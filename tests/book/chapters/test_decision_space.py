@@ -326,7 +326,7 @@ def space(**models: ModelSpace) -> DecisionSpace:
 def test_what_the_paper_says_holds():
     made = checks(space())
     assert [check.holds for check in made] == [True] * 4
-    assert made[1].measured == "1.20 against 0.90 radii of D_r"
+    assert made[1].measured == "1.20 against 0.90 times that of D_r"
 
 
 @pytest.mark.parametrize(
