@@ -297,7 +297,8 @@ def _stage(source: Path, settings: Path, profiles: Sequence[str], config: Config
             for file in path.iterdir():
                 _write(source / path.name / file.name, file.read_bytes())
         elif path.is_file():
-            _write(source / path.name, path.read_bytes())
+            link = link_to_report(source) if path.name == "citing.md" else b""
+            _write(source / path.name, path.read_bytes() + link)
     for name, talk in slides.made(source).items():
         _write(source / "_static" / name, talk.encode())
     _write(source / "executions.md", _report(source).encode())
@@ -307,6 +308,15 @@ def _stage(source: Path, settings: Path, profiles: Sequence[str], config: Config
     _write(settings, yaml.safe_dump(shown_settings, sort_keys=False, allow_unicode=True).encode())
     contents = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
     return [contents["root"], *(page["file"] for part in contents["parts"] for page in part["chapters"])]
+
+
+def link_to_report(source: Path) -> bytes:
+    """A link to the replication report, staged, where `make report` has made one for this book; else nothing."""
+    made = source.parent / "report.pdf"
+    if not made.is_file():
+        return b""
+    _write(source / "_static" / made.name, made.read_bytes())
+    return b'\n<a href="_static/report.pdf">The replication report, as PDF</a>\n'
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pypdf import PdfReader
 
 from bu_book import report as room
+from bu_book.build import link_to_report
 from bu_book.chapters import audit, lasting
 from bu_book.execution import BuildError
 from bu_book.report import MOST_PAGES, as_html, report
@@ -78,6 +79,14 @@ def test_the_readme_has_the_numbers_of_the_record():
     assert "\n".join(f"| {called} | {value:.1f} % |" for called, value in found.items()) in readme
     assert "as a mean over five seeds" in readme and len(made.replicates) == 5
     assert "eight audits" in readme and len(RUNGS) == 8
+
+
+def test_the_page_on_citing_links_a_report_that_was_made(tmp_path: Path):
+    (source := tmp_path / "source").mkdir()
+    assert link_to_report(source) == b""
+    (tmp_path / "report.pdf").write_bytes(b"a report")
+    (target,) = re.findall(r'href="([^"]+)"', link_to_report(source).decode())
+    assert (source / target).read_bytes() == b"a report"
 
 
 def test_without_a_browser_the_html_is_there(small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
