@@ -27,7 +27,7 @@ from bu_core.unlearning.register import GoesThrough
 
 from ..gaps import Gaps, Gathering
 from ..replicates import LONG, replicates
-from ..style import INK, as_table, colour, in_html, number, sets_named, title
+from ..style import INK, as_table, colour, in_html, number, sets_named, three_digits, title
 from .audit import CLIMBED_HERE
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
@@ -517,7 +517,7 @@ def costs_table(made: Lasting) -> Styler:
             seen = "all, with labels" if row.sees is None else f"{row.sees:,}"
             cells = {
                 "images through training": f"{row.passes:,}",
-                "times fewer than Retrain": number(made.fewer(row), ",.0f"),
+                "times fewer than Retrain": "–" if (fewer := made.fewer(row)) is None else three_digits(fewer),
             }
             rows[in_html(row.called)] = cells | {"images of D_r that it sees": seen}
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))
