@@ -15,8 +15,9 @@ from bu_book import build, chapters, publish
 from bu_book.__main__ import main
 from bu_book.build import TEMPLATES
 from bu_book.chapters import audit, timing, what_forgets
+from bu_book.replicates import replicates, seen
 from bu_core import config, data, training
-from bu_core.config import Config
+from bu_core.config import Config, profiles
 from bu_core.data import SPLITS
 from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
@@ -268,6 +269,10 @@ def test_the_command_records_a_profile(
 # --- the records of the repository ------------------------------------------------------------------------------------
 
 RECORDED = [each.folder.name for each in record.records()]
+REPEATING = {Config.from_profile(name).replicates for name in profiles()} & set(RECORDED)
+
+# Asked for since these runs were recorded; the pages say so.
+NOT_YET_RECORDED = {"index", "lasting", "settings", "what_forgets"}
 
 
 def test_what_the_book_shows_without_being_told_is_recorded_or_needs_no_data():
@@ -285,11 +290,24 @@ def test_a_recorded_run_is_that_of_its_profile_and_is_shown_without_the_data(
     assert experiment.record is not None, f"profile {name} has changed since it was recorded"
     assert experiment.record.folder.name == name
     assert sum(path.stat().st_size for path in experiment.record.folder.rglob("*") if path.is_file()) < publish.LIMIT
+    if name in REPEATING:
+        assert accuracy_of_retrains(experiment) == {0}
+        return
     assert list(metrics(experiment).methods) == list(experiment.names)
     assert accuracy(experiment.outputs("retrain")["forget_train"]) == 0
-    for chapter in chapters.load().values():
-        chapter.measure(experiment)
+    missing = set()
+    for chapter, module in chapters.load().items():
+        try:
+            module.measure(experiment)
+        except NotRecorded:
+            missing.add(chapter)
+    assert missing <= NOT_YET_RECORDED
     assert lines == [], "nothing is computed"
+
+
+def accuracy_of_retrains(experiment: Experiment) -> set[float]:
+    """What the Retrains of a run that repeats another recognise of D_f, which is all that is asked of it here."""
+    return {seen(run, "retrain").accuracy["forget_train"] for run in replicates(experiment).values()}
 
 
 @pytest.mark.parametrize("name", RECORDED)
