@@ -178,7 +178,7 @@ def attacks_made(experiment: Experiment) -> list[str]:
 
 
 def by_class(experiment: Experiment, methods: tuple[str, ...], ask: Callable[[Experiment], float]) -> dict[str, float]:
-    """A number by the name of the forgotten class, for this run's own and those that its config names elsewhere.
+    """A number by the name of the forgotten class, for this run and those of `config.elsewhere`.
 
     `methods`: those that `ask` asks for. A class of which nothing is recorded is left out.
     """

@@ -58,7 +58,7 @@ def success_rate(found: Metrics, kind: str, name: str) -> float:
 
 
 def above_retrain(found: Metrics, kind: str, name: str) -> float:
-    """The success rate of an attack on a model less that on Retrain, in points."""
+    """The success rate of an attack on a model minus that on Retrain, in points."""
     return success_rate(found, kind, name) - success_rate(found, kind, "retrain")
 
 
@@ -129,7 +129,7 @@ def attack_table(found: Metrics, kind: str) -> Styler | None:
             f"ASR on {set_title('forget_train')}, %": with_ends(summary.asr),
             f"false alarms on {set_title('forget_test')}, %": with_ends(summary.false_positive_rate),
             "difference, points": with_ends(summary.advantage, "+.1f"),
-            "ASR less Retrain's, points": "–" if name == "retrain" else with_ends(summary.distance_to_retrain, "+.1f"),
+            "ASR minus Retrain's, points": "–" if name == "retrain" else with_ends(summary.distance_to_retrain, "+.1f"),
             "balanced accuracy, %": with_ends(summary.balanced_accuracy),
             "AUC": with_ends(summary.auc, ".2f"),
         }
@@ -139,7 +139,7 @@ def attack_table(found: Metrics, kind: str) -> Styler | None:
 
 
 def less_retrain(found: Metrics) -> dict[str, str]:
-    """By attack, Retrain's ASR in percent and others' less Retrain's in points: a column of the comparison of runs."""
+    """By attack, Retrain's ASR in percent and others' minus Retrain's in points: a column of the comparison of runs."""
     rows = {}
     for kind, by_model in attacked(found).items():
         if "retrain" in by_model:
@@ -163,7 +163,7 @@ def asr(run: Experiment, name: str, kind: str) -> float:
 
 
 def beyond_retrain(experiment: Experiment, name: str, *, near: bool, paper: str) -> list[Effect]:
-    """By attack, the ASR of a model less Retrain's, which has to be `near` 0, or else above it.
+    """By attack, the ASR of a model minus Retrain's, which has to be `near` 0, or else above it.
 
     What counts as 0 is what two Retrains may differ by. The original, which has forgotten nothing, has to fail as near,
     or could pass as above: else the check says nothing.
@@ -190,7 +190,7 @@ def beyond_retrain(experiment: Experiment, name: str, *, near: bool, paper: str)
                 void = f"even the untouched original lies no more than {of_original:+.1f} points above Retrain"
         effects.append(
             Effect(
-                f"ASR after {title(name)} less Retrain's", "points", values.found, region, paper,
+                f"ASR after {title(name)} minus Retrain's", "points", values.found, region, paper,
                 ATTACKS[kind].title, void, retrained.spread, missing=values.missing,
             )
         )  # fmt: skip
@@ -217,7 +217,7 @@ def finetune_checks(found: Metrics) -> list[Check]:
         at_most("Finetune's accuracy on D_f", found.methods["finetune"].accuracy["forget_train"], 1),
         *(
             at_least(
-                f"{by(kind)}its ASR less Retrain's", above_retrain(found, kind, "finetune"), NEAR, "points",
+                f"{by(kind)}its ASR minus Retrain's", above_retrain(found, kind, "finetune"), NEAR, "points",
                 _possible(found, kind),
             )
             for kind in attacked(found)
@@ -226,7 +226,7 @@ def finetune_checks(found: Metrics) -> list[Check]:
 
 
 def _possible(found: Metrics, kind: str) -> tuple[float, float]:
-    """Between which ends an ASR less Retrain's can lie at all, in points."""
+    """Between which ends an ASR minus Retrain's can lie at all, in points."""
     retrain = success_rate(found, kind, "retrain")
     return -retrain, 100 - retrain
 
@@ -271,7 +271,7 @@ def privacy_checks(found: Metrics) -> list[Check]:
             above(f"{by(kind)}Boundary Expanding's distance", expanding, "Boundary Shrink's", shrink, "points"),
             *(
                 asked(
-                    f"{by(kind)}the ASR of {title(name)} less Retrain's", above_retrain(found, kind, name), limit,
+                    f"{by(kind)}the ASR of {title(name)} minus Retrain's", above_retrain(found, kind, name), limit,
                     "points", ends,
                 )
                 for name in ("negative_gradient", "random_labels")

@@ -296,7 +296,7 @@ def object_outline(experiment: Experiment, region: str) -> ObjectOutline:
 class Attention:
     """A model's attention on a set, asked for one class of each image.
 
-    `share`: the mean share of attention on the object, in percent. `change`: that less the original's, in points, over
+    `share`: the mean share of attention on the object, in percent. `change`: that minus the original's, in points, over
     the images where both models have a map. Both with a percentile bootstrap over the images; where every map is blank,
     their numbers are None. `blank`: how many images have no map, and are left out. `map`: the mean map, (H, W).
     """
@@ -557,7 +557,7 @@ def table(found: AttentionFindings) -> Styler:
             for set_name, one in found.sets.items():
                 measured, where = one.models[name].of(asked), set_title(set_name)
                 row[f"on {where}, %"] = with_ends(measured.share)
-                row[f"less the original's, {where}, points"] = (
+                row[f"minus the original's, {where}, points"] = (
                     "–" if name == "original" else with_ends(measured.change, "+.1f")
                 )
                 row[f"blank maps, {where}"] = f"{measured.blank} of {one.images}"
@@ -601,7 +601,7 @@ def attention_leaves_the_object(experiment: Experiment) -> Evidence:
         values = over(experiment, lambda run, asked=asked: _change(run, "boundary_shrink", asked))  # type: ignore[misc]
         effects.append(
             Effect(
-                "attention on the object after Boundary Shrink less the original's", "points", values.found,
+                "attention on the object after Boundary Shrink minus the original's", "points", values.found,
                 Bounds(-math.inf, 0, "the claim is a direction; each replicate compares two models on the same images"),
                 "only on the background", called, missing=values.missing,
             )
@@ -615,7 +615,7 @@ def attention_leaves_the_object(experiment: Experiment) -> Evidence:
 
 
 def _change(run: Experiment, name: str, asked: Asked) -> float:
-    """The share of attention on the object in D_f less the original's, in points, where both models have a map."""
+    """The share of attention on the object in D_f minus the original's, in points, where both models have a map."""
     region = region_of(run.dataset.name).name
     kept = {model: attention_maps(run, model, region).forget_train.of(asked).share for model in ("original", name)}
     changes = kept[name] - kept["original"]

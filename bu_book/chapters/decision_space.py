@@ -506,7 +506,7 @@ def space_like_retrain(experiment: Experiment) -> Evidence:
         if abs(of_original := statistics.fmean(untouched.found.values())) < limit:
             void = f"the untouched original, {of_original:+.3f} away, would pass as well"
     effect = Effect(
-        "silhouette of D_f after Boundary Shrink less that after Retrain", "", values.found, region,
+        "silhouette of D_f after Boundary Shrink minus that after Retrain", "", values.found, region,
         "the cluster spreads out, not entirely", "", void, retrained.spread, missing=values.missing,
     )  # fmt: skip
 

@@ -352,7 +352,7 @@ def one_step_is_enough(experiment: Experiment) -> Evidence:
     values = over(experiment, lambda run: left(run, "fgsm") - left(run, "pgd"))
     step = ranking_step(experiment.dataset.name)
     effect = Effect(
-        "what Boundary Shrink leaves of D_f with one step, less what it leaves with several",
+        "what Boundary Shrink leaves of D_f with one step, minus what it leaves with several",
         "points",
         values.found,
         Bounds(-step, step, "closer than the two methods that Table 1 ranks next to each other on D_f"),

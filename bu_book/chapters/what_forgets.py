@@ -115,7 +115,7 @@ class OfOneMethod:
     """The swap of one method in one run.
 
     `model`: the run's network and training. `own`: whether it is the page's own run. `recorded`: the accuracy on D_f in
-    percent of the method's model as the run has it, which is another where the model was fitted again elsewhere for the
+    percent of the method's model as the run has it, which is another where the model was fitted again for the
     swap. `after_reestimation`: the same once the statistics were estimated anew on the most images. Both are None where
     not recorded.
     """
@@ -402,7 +402,7 @@ class RepeatedComponents:
 
 
 def repeated_components(experiment: Experiment) -> RepeatedComponents:
-    """Boundary Shrink taken apart again, for each class and seed in `config.elsewhere` with which nothing else changes.
+    """Each component of Boundary Shrink, for each class and seed in `config.elsewhere` with which nothing else changes.
 
     Empty without Boundary Shrink, and where there is no other class or seed. A run that lacks a component is left out,
     so that all means are over the same runs.
@@ -903,7 +903,7 @@ def expanding_between(experiment: Experiment) -> Evidence:
 
     values = over(experiment, lambda run: left(run, "boundary_expanding") - left(run, "boundary_shrink"))
     effect = Effect(
-        "what Boundary Expanding leaves of D_f less what Boundary Shrink leaves",
+        "what Boundary Expanding leaves of D_f minus what Boundary Shrink leaves",
         "points",
         values.found,
         Bounds(0, math.inf, "the claim is an order; each replicate compares methods on one original"),

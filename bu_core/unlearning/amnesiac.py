@@ -28,7 +28,7 @@ def amnesiac(
     lr: LearningRate = 0.1,
     batchnorm: BatchNorm = "train",
 ) -> Classifier:
-    """The original less the updates of all batches that held the class, then fitted to D_r.
+    """The original minus the updates of all batches that held the class, then fitted to D_r.
 
     `window` is how many of the last epochs of the original's training were recorded; 0, or more than there were,
     means all. What was learned of D_f before the window stays. Weights alone are taken back; BatchNorm's running

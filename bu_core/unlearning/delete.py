@@ -12,7 +12,7 @@ from .task import UnlearningTask
 def delete(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.01, batchnorm: BatchNorm = "train"
 ) -> Classifier:
-    """The original, fitted to its own answers on D_f less the forgotten class (`masked`).
+    """The original, fitted to its own answers on D_f without the forgotten class (`masked`).
 
     The cross-entropy of these answers has the gradient of the paper's divergence. The released code trains in either
     mode of BatchNorm; the default rate is ours.

@@ -29,7 +29,7 @@ def spotter(
 ) -> Classifier:
     """The original, fitted by `share` L_u + (1 - `share`) L_o + `disperse` L_sim.
 
-    L_u: its own answers on D_f less the forgotten class; L_o: the same on images within `epsilon` of D_f, found by
+    L_u: its own answers on D_f without the forgotten class; L_o: the same on images within `epsilon` of D_f, found by
     projected gradient descent; L_sim: the `alikeness` of the features of D_f. The defaults are those of the released
     code, whose weight decay of 5e-4 is left out: there is none here.
     """

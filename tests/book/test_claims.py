@@ -218,9 +218,9 @@ def test_a_method_that_diverged_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         (above("one", 2, "the other", 2), Check("one exceeds the other", "2.00 against 2.00 %", False)),
         (above("one", 2.1, "the other", 2, "nats"), Check("one exceeds the other", "2.10 against 2.00 nats", True)),
         (
-            at_most("the ASR less Retrain's", -8, -10, "points", (-8.3, 91.7)),
+            at_most("the ASR minus Retrain's", -8, -10, "points", (-8.3, 91.7)),
             Check(
-                "the ASR less Retrain's is at most -10 points",
+                "the ASR minus Retrain's is at most -10 points",
                 "-8.00 points; not counted: it could not have held", None,
             ),
         ),

@@ -220,7 +220,7 @@ def test_attention_is_judged_for_both_classes(
 
 
 def test_attention_on_no_object_is_not_judged():
-    with pytest.raises(CannotTest, match="no pixel"):
+    with pytest.raises(CannotTest, match="no object masks"):
         judged(11, over_seeds(lambda jitter: {"original": told(), "boundary_shrink": told()}))
 
 

@@ -78,9 +78,9 @@ def test_a_table_has_each_number_with_its_interval():
     assert row["ASR on <i>D</i><sub>f</sub>, %"] == "80.0<br><small>78.0&nbsp;to&nbsp;82.0</small>"
     assert row["false alarms on <i>D</i><sub>ft</sub>, %"].startswith("30.0")
     assert row["balanced accuracy, %"].startswith("60.0")
-    assert row["ASR less Retrain's, points"] == "+30.0<br><small>+28.0&nbsp;to&nbsp;+32.0</small>"
+    assert row["ASR minus Retrain's, points"] == "+30.0<br><small>+28.0&nbsp;to&nbsp;+32.0</small>"
     assert row["AUC"] == "0.61<br><small>0.60&nbsp;to&nbsp;0.62</small>"
-    assert table.loc["Retrain", "ASR less Retrain's, points"] == "–"
+    assert table.loc["Retrain", "ASR minus Retrain's, points"] == "–"
 
 
 def test_no_table_stands_where_no_shadow_model_was_trained():
