@@ -21,6 +21,7 @@ from bu_core.audits.ladder import Climb
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import WORTH, Trace, trace
+from bu_core.experiment.mechanism import Returned, returned
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
@@ -277,6 +278,14 @@ def _traced(
         if (traced := gathering.ask(f"{row.called}, {which}", trace, there, setting.method)) is not None:
             row.left[which] = of_trace(traced)
     return row
+
+
+def whatever_it_sees(experiment: Experiment) -> Returned | None:
+    """From which images the class returns to the recommended settings, on the first replicate; None without any."""
+    base = next(iter(replicates(experiment).values()))
+    if base is experiment:
+        return None
+    return returned(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
 
 
 CHOSEN_FOR = "cifar10"

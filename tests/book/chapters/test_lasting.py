@@ -11,6 +11,7 @@ from bu_book.gaps import Gaps
 from bu_core.config import PROFILES, Config
 from bu_core.data import SPLITS
 from bu_core.experiment import record
+from bu_core.experiment.mechanism import Returned, Source
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from tests.book.notebooks import templates
@@ -199,3 +200,15 @@ def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lack
     assert shown.row(RECOMMENDED.called) == found.row(RECOMMENDED.called)
     assert "beside 100 images, seed 0" in shown.gaps.not_recorded
     assert "nearest label, seed 0" in shown.untried.not_recorded
+
+
+def test_what_re_estimation_may_see_is_told_by_the_worst_source():
+    def source(name: str, forget: float, remain: float) -> Source:
+        return Source(name, 100, 0.0, 0, {"forget_train": forget, "remain_test": remain})
+
+    accuracy = {"forget_train": 0.0, "remain_test": 80.0}
+    made = Returned(accuracy, [source("remaining", 0.1, 81.0), source("unseen", 0.3, 79.0), source("noise", 0.9, 40.0)])
+    words = templates("lasting").whatever_it_sees(made)
+    assert "no more than 0.9 % of $D_f$ come back: 3 sources" in words
+    assert "keeps 79.0 to 81.0 %" in words
+    assert templates("lasting").whatever_it_sees(None) == ""
