@@ -234,7 +234,9 @@ def _answers(record: Record) -> list[Said]:
             (swap["statistics"]["forget_train"], swap["weights"]["forget_train"]),
         ),
         Said("Shrink recognises {:.1f} % of the forgetting data, Expanding {:.1f} %, Retrain {:.1f} %.", tuple(again)),
-        Said("Shrink takes {:.3g} times less time than Retrain, Expanding {:.3g} times", tuple(faster)),
+        Said(
+            "Shrink takes {:.3g} times less time than Retrain, Expanding {:.3g} times, in one run each", tuple(faster)
+        ),
         Said(
             "lies {:.0f} to {:.0f} points from Retrain's, by {:.0f} attacks.", (min(away), max(away), len(away)), WITHIN
         ),
