@@ -35,7 +35,8 @@ def remaining_images(task: UnlearningTask, count: int) -> Tensor:
     """So many images of D_r at the most, drawn by the seed: uint8, on the device."""
     images = task.split.remain_train.images
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(task.recipe.seed))
-    # Audits see the beginning of this order (`Experiment.remaining`); what a method saw shall not be what it is asked.
+    # `Experiment.remaining` is the beginning of this order: what a method saw shall not be what it is asked. The ladder
+    # draws by one seed for all models, so that of another seed's images it sees as many as chance gives.
     return images[order.flip(0)[:count].to(images.device)]
 
 
