@@ -31,7 +31,8 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
 
     What was recorded and has not changed stays byte for byte, since a commit keeps every version of a file. The new
     record takes the old one's place once everything is there. A run that another profile names under `replicates` keeps
-    what the claims ask of it, and no output of a model. Raises SettingError where it would exceed LIMIT.
+    what the claims ask of it and all that it held, and no output of a model. Raises SettingError where it would exceed
+    LIMIT.
     """
     repeats = name in {Config.from_profile(profile).replicates for profile in profiles()}
     if not repeats:
@@ -60,7 +61,10 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
     folder, beside = record.ROOT / name, record.ROOT / f".{name}"
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "store").mkdir(parents=True)
-    for path in sorted(experiment.store.served):
+    asked = set(experiment.store.served)
+    if repeats:  # weights and settings that were tried took a machine that may be gone, and nothing here asks for them
+        asked |= {experiment.store.folder / path.name for path in (folder / "store").glob("*.safetensors")}
+    for path in sorted(asked):
         if repeats and path.name.startswith("outputs-"):
             continue
         _keep(path, folder / "store" / path.name, beside / "store" / path.name)

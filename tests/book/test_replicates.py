@@ -14,6 +14,8 @@ from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import evaluation, metrics
 from bu_core.experiment.record import NotRecorded
+from bu_core.results import Artefact
+from bu_core.store import write
 from tests.helpers import leave_record, small_experiment
 
 SEEDS: list[dict[str, Any]] = [{"seed": 1}, {"seed": 2}, {"forget_class": 7}, {"seed": 0}]
@@ -121,6 +123,10 @@ def test_a_recorded_run_that_repeats_another_gives_its_replicates(tmp_path: Path
     monkeypatch.setattr(publish.Config, "from_profile", lambda name: Config(replicates="repeats"))
     made = Experiment(Config.from_mapping(_parameters(repeats)))
     publish.publish(made, "repeats", "the command")
+    tried = tmp_path / "book" / "repeats" / "store" / "trace-boundary_shrink-0123456789abcdef.safetensors"
+    write(tried, {"tried": "once"}, Artefact({}, {"left": 1.0}))
+    publish.publish(made, "repeats", "the command")
+    assert tried.exists(), "what the record held and nothing asks for is not thrown away"
     monkeypatch.undo()
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
 
