@@ -21,7 +21,7 @@ from bu_core.audits.ladder import Climb
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import WORTH, Trace, trace
-from bu_core.experiment.mechanism import Returned, returned
+from bu_core.experiment.mechanism import Returned, Swap, returned, swap
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
@@ -226,6 +226,11 @@ class Lasting:
         ends, value = self.range(of), row.mean(of)
         return None if value is None or ends is None else ends[0] <= value <= ends[1]
 
+    def alone(self, row: Row, of: Callable[[Left], float | None]) -> tuple[int, int]:
+        """On how many replicates a row lies in that range by itself, of how many; a mean of several varies less."""
+        ends, values = self.range(of), row.values(of)
+        return (0 if ends is None else sum(ends[0] <= value <= ends[1] for value in values)), len(values)
+
 
 def measure(experiment: Experiment, everything: bool = False) -> Lasting:
     """The published methods and our settings over the replicates of a run, as far as they are recorded.
@@ -286,6 +291,14 @@ def whatever_it_sees(experiment: Experiment) -> Returned | None:
     if base is experiment:
         return None
     return returned(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
+
+
+def swapped(experiment: Experiment) -> Swap | None:
+    """What weights and statistics of the recommended settings do apart, on the first replicate; None without any."""
+    base = next(iter(replicates(experiment).values()))
+    if base is experiment:
+        return None
+    return swap(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
 
 
 CHOSEN_FOR = "cifar10"

@@ -11,7 +11,7 @@ from bu_book.gaps import Gaps
 from bu_core.config import PROFILES, Config
 from bu_core.data import SPLITS
 from bu_core.experiment import record
-from bu_core.experiment.mechanism import Returned, Source
+from bu_core.experiment.mechanism import Returned, Source, Swap
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from tests.book.notebooks import templates
@@ -56,6 +56,11 @@ def test_inside_is_the_range_of_the_retrains():
     assert made.range(lambda left: left.shots) == (18, 22)
     assert made.inside(no_image, lambda left: left.shots) is True
     assert made.inside(recommended, lambda left: left.shots) is False
+    assert made.alone(no_image, lambda left: left.shots) == (2, 2)
+    high = row("high", "lasting", "boundary_shrink", 60_000, left(0, 20), left(0, 23))
+    assert made.inside(high, lambda left: left.shots) is True, "its mean, and not each seed"
+    assert made.alone(high, lambda left: left.shots) == (1, 2)
+    assert "few shots on 1 of 2" in templates("lasting").inside_and_outside(planted(high))
     assert made.fewer(recommended) == 100
     alone = Lasting([each for each in made.rows if each.kind != "retrain"], SEEDS, Gaps(), Gaps(), False, 36)
     assert alone.inside(recommended, lambda left: left.shots) is None
@@ -212,3 +217,13 @@ def test_what_re_estimation_may_see_is_told_by_the_worst_source():
     assert "no more than 0.9 % of $D_f$ come back: 3 sources" in words
     assert "keeps 79.0 to 81.0 %" in words
     assert templates("lasting").whatever_it_sees(None) == ""
+
+
+def test_a_swap_is_told_with_what_it_costs():
+    def said(forget: float, remain: float) -> dict[str, float]:
+        return {"forget_train": forget, "remain_train": remain, "remain_test": remain}
+
+    words = templates("lasting").a_swap_is_no_audit(Swap(said(100, 84.5), said(0.5, 80), said(69, 45.5), said(0, 83)))
+    assert "recognise 0.5 % of $D_f$" in words
+    assert "name 69.0 % of it, and 45.5 % of $D_{rt}$ rightly, where the original has 84.5 %" in words
+    assert templates("lasting").a_swap_is_no_audit(None) == ""
