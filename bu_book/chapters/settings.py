@@ -55,7 +55,7 @@ class Rates:
     gaps: Gaps
 
     def above_retrain(self, found: Point, kind: str) -> float:
-        """The ASR of a point less Retrain's, in points."""
+        """The ASR of a point minus Retrain's, in points."""
         return found.asr[kind] - self.retrain[kind]
 
     def like_the_claim(self, curve: RateCurve, kind: str) -> list[float]:
@@ -185,7 +185,7 @@ def fisher_table(found: Fisher | None) -> Styler | None:
 
 
 def rate_curves(found: Rates) -> Figure | None:
-    """D_f left against ASR less Retrain's, a point a learning rate: a column a method, a row an attack; None without.
+    """D_f left against ASR minus Retrain's, a point a learning rate: a column a method, a row an attack; None without.
 
     The dotted corner is where claim 3 puts Finetune.
     """
@@ -198,7 +198,7 @@ def rate_curves(found: Rates) -> Figure | None:
     for row, kind in zip(rows, kinds, strict=True):
         for axes, curve in zip(row, found.curves, strict=True):
             _rate_curve(axes, found, curve, kind)
-        row[0].set_ylabel(f"{ATTACKS[kind].title}:\nASR less Retrain's, points", fontsize=9)
+        row[0].set_ylabel(f"{ATTACKS[kind].title}:\nASR minus Retrain's, points", fontsize=9)
     for axes, curve in zip(rows[0], found.curves, strict=True):
         axes.set_title(title(curve.method), fontsize=10)
     figure.supxlabel("accuracy on $D_f$, %", fontsize=11)
@@ -229,7 +229,7 @@ def rate_table(found: Rates) -> Styler | None:
             row = {f"{set_title(part)}, %": number(made.accuracy.get(part), ".2f") for part in SPLITS}
             for kind in found.retrain:
                 above = found.above_retrain(made, kind) if made.asr else None
-                row[f"{ATTACKS[kind].title}: ASR less Retrain's, points"] = number(above, "+.1f")
+                row[f"{ATTACKS[kind].title}: ASR minus Retrain's, points"] = number(above, "+.1f")
             rows[title(curve.method), f"<b>{lr:g}</b>" if lr == curve.own else f"{lr:g}"] = row
     if not rows:
         return None

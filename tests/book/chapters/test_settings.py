@@ -42,7 +42,7 @@ def test_the_corner_of_the_claim_is_an_empty_class_and_an_attack_that_finds_more
 def test_the_table_marks_the_rate_of_the_run_and_has_no_number_of_what_diverged():
     table = settings.rate_table(rates()).data
     assert table.index.get_level_values(1).tolist() == ["0.05", "<b>0.1</b>", "0.2"]
-    assert table["Own outputs: ASR less Retrain's, points"].tolist() == ["+20.0", "+20.0", "–"]
+    assert table["Own outputs: ASR minus Retrain's, points"].tolist() == ["+20.0", "+20.0", "–"]
     assert settings.rate_table(Rates([], {}, Gaps())) is settings.rate_curves(Rates([], {}, Gaps())) is None
 
 
