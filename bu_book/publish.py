@@ -61,10 +61,10 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
     folder, beside = record.ROOT / name, record.ROOT / f".{name}"
     shutil.rmtree(beside, ignore_errors=True)
     (beside / "store").mkdir(parents=True)
-    asked = set(experiment.store.served)
+    kept = set(experiment.store.served)
     if repeats:  # weights and settings that were tried took a machine that may be gone, and nothing here asks for them
-        asked |= {experiment.store.folder / path.name for path in (folder / "store").glob("*.safetensors")}
-    for path in sorted(asked):
+        kept |= {experiment.store.folder / path.name for path in (folder / "store").glob("*.safetensors")}
+    for path in sorted(kept):
         if repeats and path.name.startswith("outputs-"):
             continue
         _keep(path, folder / "store" / path.name, beside / "store" / path.name)
