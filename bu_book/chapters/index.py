@@ -61,6 +61,11 @@ def recovered(experiment: Experiment) -> dict[str, float]:
     return found
 
 
+def swapped_and_recovered(experiment: Experiment) -> tuple[Swaps, dict[str, float]]:
+    """What weights and statistics do when they are swapped, and what re-estimation brings back."""
+    return what_forgets.swaps(experiment), recovered(experiment)
+
+
 # --- what the page shows ------------------------------------------------------------------------------------------
 
 

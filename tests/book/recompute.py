@@ -233,9 +233,9 @@ def _answers(record: Record) -> list[Said]:
         ),
         Said("Shrink costs {:.1f} points on the other classes.", (cost,)),
         Said(
-            "with Shrink's statistics recognise {:.1f} % of the forgetting data; Shrink's weights with the original's "
-            "statistics, {:.1f} %.",
-            (swap["statistics"]["forget_train"], swap["weights"]["forget_train"]),
+            "with no weight moved, leave {:.1f} % of the forgetting data recognised. Shrink's weights, with statistics "
+            "estimated anew, recognise {:.1f} %.",
+            (swap["statistics"]["forget_train"], again[0]),
         ),
         Said("Shrink recognises {:.1f} % of the forgetting data, Expanding {:.1f} %, Retrain {:.1f} %.", tuple(again)),
         Said(f"Shrink takes {{:.3g}} times less time than Retrain, Expanding {{:.3g}} times{once};", tuple(faster)),

@@ -5,7 +5,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
-from bu_book.chapters import audit, index, lasting, what_forgets
+from bu_book.chapters import audit, index, lasting
 from bu_book.chapters.lasting import Lasting, Left, Row
 from bu_book.gaps import Gaps
 from bu_core.config import Config, described
@@ -144,7 +144,9 @@ def test_the_sentences_hold_the_numbers_of_the_page():
     assert not said.lasts(recovered | {"boundary_shrink": 9.0}).startswith("No.")
 
 
-def test_what_forgets_is_told_by_the_swap_of_boundary_shrink(experiment: Experiment):
-    made = what_forgets.swaps(experiment)
-    (run,) = [run for run in made.runs if run.method == "boundary_shrink"]
-    assert f"{run.swap.weights['forget_train']:.1f} %." in templates("index").why(made)
+def test_what_forgets_is_told_by_statistics_in_the_original_and_weights_re_estimated(experiment: Experiment):
+    swaps, recovered = index.swapped_and_recovered(experiment)
+    (run,) = [run for run in swaps.runs if run.method == "boundary_shrink"]
+    words = templates("index").why((swaps, recovered))
+    assert f"leave {run.swap.statistics['forget_train']:.1f} % of the forgetting data recognised" in words
+    assert words.endswith(f"recognise {recovered['boundary_shrink']:.1f} %.")
