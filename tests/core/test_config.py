@@ -165,6 +165,7 @@ def test_settings_of_a_method_are_the_defaults_where_none_are_given():
         "target": "nearest",
         "reset": 0,
         "disperse": 0.0,
+        "output_row": "kept",
     }
     assert dict(config.unlearning[SHRINK]) == paper | released | ours
     assert dict(config.unlearning[EXPANDING]) == {"epochs": 10, "lr": 1e-4, "batchnorm": "train"} | beside
