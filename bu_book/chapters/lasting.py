@@ -404,11 +404,11 @@ def comes_back(made: Lasting) -> Figure | None:
     bars = in_one_picture(made)
     if bars is None:
         return None
-    figure, axes = plt.subplots(figsize=(8, 2.9), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")  # narrow: a phone shows all of it
     shades = [INK, colour(SHRINK), colour(SHRINK), COLOUR, colour("retrain")]
-    drawn = axes.barh(list(bars), list(bars.values()), color=shades)
+    drawn = axes.barh([name.replace(", ", ",\n") for name in bars], list(bars.values()), color=shades)
     axes.bar_label(drawn, fmt="%.1f", padding=4)
-    axes.set(xlim=(0, 116), xticks=range(0, 101, 25), xlabel="recognised of the forgotten class, %")
+    axes.set(xlim=(0, 122), xticks=range(0, 101, 25), xlabel="recognised of the forgotten class, %")
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     return figure
