@@ -152,8 +152,9 @@ class Page:
         _show(as_table(frame.fillna("–")).to_html())
 
     def words(self, write: Callable[[Result], str], found: Found[Result]) -> None:
-        """Sentences about the page's own run, as Markdown."""
-        display(Markdown(f"*{_not_recorded(found)}*" if found.own is None else write(found.own)))
+        """Sentences about the page's own run, as Markdown; `write` may be given None where that is the answer."""
+        missing = found.own_title in found.missing
+        display(Markdown(f"*{_not_recorded(found)}*" if missing else write(found.results[found.own_title])))
 
     def verdicts(self, *numbers: int) -> None:
         """The verdicts on some of the paper's claims, a column a run; the checks behind each fold out."""
