@@ -207,7 +207,10 @@ def _picture(repeats: Record) -> list[Said]:
         Said("Means over {:.0f} seeds", (len(SEEDS),)),
         Said("It seems to leave {:.1f} %.", (seems,)),
         Said("the network recognises {:.1f} %.", (back,)),
-        Said("beside {:,} unlabelled images, leaves {:.1f} %.", (LASTING["remaining"], stays)),
+        Said(
+            "by {:,} unlabelled images of the other classes: after that pass, {:.1f} % is recognised.",
+            (LASTING["remaining"], stays),
+        ),
     ]
 
 
@@ -266,8 +269,8 @@ def _instead(record: Record, repeats: Record) -> list[Said]:
     return [
         Said("trains on {:,.0f} times fewer images than Retrain.", (fewer,)),
         Said(
-            "with 5 labelled images of the class, an auditor gets {:.0f} % of it back, from a Retrain {:.0f} to {:.0f} "
-            "%.",
+            "an auditor with 5 labelled images of the class recognises {:.0f} % of its unseen images, with a Retrain "
+            "{:.0f} to {:.0f} %.",
             (lasting, min(retrains), max(retrains)),
         ),
     ]

@@ -59,7 +59,7 @@ def test_the_finding_is_said_where_the_numbers_say_it():
     said = templates("index")
     sentence = said.in_one_sentence(planted(0.5))
     assert sentence.startswith("**Boundary Shrink hides the class; it does not forget it.** It seems to leave 6.0 %.")
-    assert "the network recognises 99.0 %" in sentence and sentence.endswith("leaves 0.5 %.")
+    assert "the network recognises 99.0 %" in sentence and sentence.endswith("after that pass, 0.5 % is recognised.")
     assert said.in_one_sentence(planted(40.0)).startswith("It seems to leave 6.0 %.")
     assert "It trains on 225 times fewer images than Retrain." in said.instead(planted(0.5))
 
@@ -129,12 +129,13 @@ def test_the_sentences_hold_the_numbers_of_the_page():
     shrink = found.methods["boundary_shrink"].attacks | {"confidence": attack(41, 50)}
     found = changed(found, "boundary_shrink", attacks=shrink)
     assert said.forgets(found) == (
-        "Of unseen images of the class, Boundary Shrink still recognises 5.9 %, Boundary Expanding 7.0 % and Retrain, "
-        "which never saw the class, 0.0 %. Shrink costs 1.7 points on the other classes."
+        "Apparently. Of unseen images of the class, Boundary Shrink still recognises 5.9 %, Boundary Expanding 7.0 % "
+        "and Retrain, which never saw the class, 0.0 %. Shrink costs 1.7 points on the other classes."
     )
     assert said.private(found) == (
-        "It depends on who attacks. Shrink's attack success rate lies 2 to 9 points from Retrain's, by 3 attacks. On "
-        "images whose membership is known, these are right 60 to 60 % of the time; guessing is right 50 %."
+        "The attacks disagree. An attack guesses which images the network was trained on. Shrink's attack success rate "
+        "lies 2 to 9 points from Retrain's, by 3 attacks. All models taken together, these are right 60 to 60 % of the "
+        "time; guessing is right 50 %."
     )
     recovered = {"boundary_shrink": 91.0, "boundary_expanding": 92.0, "retrain": 3.0}
     assert said.lasts(recovered).startswith("No. Once the statistics are estimated anew")
