@@ -116,5 +116,4 @@ def _accuracy(model: Classifier, seen: LabelledImages, evidence: Evidence) -> fl
 def drawn(evidence: Evidence, part: str, count: int) -> LabelledImages:
     """So many images of a set at the most, on its device, drawn by the evidence's seed."""
     data: LabelledImages = getattr(evidence.split, part)
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(evidence.seed))
-    return data[order[:count].to(data.labels.device)]
+    return data.drawn(count, evidence.seed)

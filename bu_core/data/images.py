@@ -38,6 +38,11 @@ class LabelledImages:
     def to(self, device: torch.device) -> "LabelledImages":
         return LabelledImages(self.images.to(device), self.labels.to(device))
 
+    def drawn(self, count: int, seed: int) -> "LabelledImages":
+        """So many images at the most, on the same device, in the order in which `seed` draws them."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        return self[order[:count].to(self.labels.device)]
+
 
 @dataclass(frozen=True)
 class Dataset:

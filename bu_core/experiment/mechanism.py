@@ -41,14 +41,8 @@ SHIFTED_ON = 1000  # images of D_r, at the most, on which the shift of a channel
 REESTIMATED_ON_IN_A_CURVE = 1000  # images of D_r, at the most
 
 
-def _drawn(data: LabelledImages, count: int, seed: int) -> LabelledImages:
-    """So many images at the most, drawn by `seed`."""
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-    return data[order[:count].to(data.labels.device)]
-
-
 def _sets(experiment: Experiment, counts: Mapping[str, int]) -> dict[str, LabelledImages]:
-    return {part: _drawn(getattr(experiment.split, part), counts[part], experiment.config.seed) for part in counts}
+    return {part: getattr(experiment.split, part).drawn(counts[part], experiment.config.seed) for part in counts}
 
 
 def _accuracies(experiment: Experiment, model: Classifier, sets: Mapping[str, LabelledImages]) -> Accuracy:
@@ -172,7 +166,7 @@ def class_statistics(experiment: Experiment) -> ClassStatistics:
     classes = range(len(dataset.classes))
 
     def of(data: LabelledImages, number: int, count: int) -> LabelledImages:
-        return _drawn(data[data.labels == number], count, seed).to(experiment.device)
+        return data[data.labels == number].drawn(count, seed).to(experiment.device)
 
     seen = [of(dataset.test, number, max(1, SEEN_OF_ALL // len(classes))) for number in classes]
     whole = LabelledImages(torch.cat([each.images for each in seen]), torch.cat([each.labels for each in seen]))
@@ -248,7 +242,7 @@ def _sources(experiment: Experiment) -> Iterator[tuple[str, float, int, Tensor]]
     remaining, forgotten = split.remain_train, split.forget_train
 
     def some(data: LabelledImages, count: int) -> Tensor:
-        return _drawn(data, count, seed).images
+        return data.drawn(count, seed).images
 
     for count in SEEN:
         yield "remaining", 0.0, 0, some(remaining, count)
@@ -264,7 +258,7 @@ def _sources(experiment: Experiment) -> Iterator[tuple[str, float, int, Tensor]]
             yield "classes", 0.0, at_once, some(remaining[torch.isin(remaining.labels, chosen)], GIVEN)
     shape = remaining.images.shape[1:]
     if experiment.dataset.name != "digits":
-        grey = _drawn(load("digits").train, GIVEN, seed).images.float()
+        grey = load("digits").train.drawn(GIVEN, seed).images.float()
         fitted = F.interpolate(grey, size=shape[1:], mode="bilinear").to(torch.uint8)
         yield "digits", 0.0, 0, fitted.expand(-1, shape[0], -1, -1)
     generator = torch.Generator().manual_seed(seed)
