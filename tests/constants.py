@@ -20,15 +20,12 @@ FOLLOWED = ("bu_book.", "bu_core.attacks", "bu_core.audits", "bu_core.measures",
 # Names and registers, and no numbers: what they name stands in the key, as a model, a network or an argument.
 NO_CHOICE = {"SPLITS", "METHODS", "BOUNDARY", "ONE_WIDTH", "REGIONS", "ATTACKS", "TESTED"}
 
-# What moves a number that no rung of the ladder reads (`neighbours.Leak.told_apart`), and that recorded keys lack.
-UNREAD = {"ladder": {"FLOOR"}, "masked_ladder": {"FLOOR"}}
-
 
 def undeclared(measurement: Measurement[Any]) -> set[str]:
     """The constants that a measurement's result depends on and that stand in none of its `constants`."""
     home = measurement.__module__
     declared = _used(measurement.constants, home) | _used(measurement._of, home)
-    return _used(measurement.compute, home) - declared - NO_CHOICE - UNREAD.get(measurement.name, set())
+    return _used(measurement.compute, home) - declared - NO_CHOICE
 
 
 def _used(start: Any, home: str) -> set[str]:

@@ -17,6 +17,7 @@ features, below it they scatter the class more than not knowing it would.
 """
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,6 +53,11 @@ def recalled(evidence: Evidence) -> list[FewShot]:
         recalls = [statistics.median(_recall(evidence, head, of_class[drawn]) for drawn in draws) for head in heads]
         found.append(FewShot(shots, *recalls))
     return found
+
+
+def with_five(found: Sequence[FewShot]) -> float:
+    """What five images bring back, by the head that finds more: an auditor tries both."""
+    return next(max(each.prototype, each.ridge) for each in found if each.shots == 5)
 
 
 def _recall(evidence: Evidence, head: "Prototype | Ridge", shots: Tensor) -> float:

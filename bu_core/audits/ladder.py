@@ -8,7 +8,7 @@ with the range of the Retrains, on both sides.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -19,8 +19,32 @@ from ..training import Recipe
 from . import few_shot, neighbours, probe, relearning, summaries, threshold
 from .evidence import Evidence
 
-Verdict = Literal["like retrain", "still known", "no retrain given"]
+Verdict = Literal["like retrain", "still known", "no retrain given", "not climbed"]
 Side = Literal["below", "inside", "above"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the auditor of each rung finds of one model, in the units of RUNGS; None of a rung that was not climbed.
+
+    `profile`: the mean posterior of D_ft over the other classes, K - 1 shares, which are compared with a Retrain's.
+    """
+
+    output: float
+    reestimation: float
+    threshold: float
+    profile: list[float]
+    few_shot: float
+    probe: float
+    relearn_remaining: float | None
+    relearn_few: float | None
+
+
+class Audited(Protocol):
+    """What an audit leaves known of a model: the rungs read its findings."""
+
+    @property
+    def findings(self) -> Findings: ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +67,19 @@ class Climb:
     relearn_remaining: relearning.RelearnedRemaining
     relearn_few: relearning.RelearnedFew
     summaries: summaries.Summaries
+
+    @property
+    def findings(self) -> Findings:
+        return Findings(
+            output=self.before.accuracy["forget_train"],
+            reestimation=self.after.accuracy["forget_train"],
+            threshold=self.after.threshold.recall,
+            profile=self.after.neighbours.profile,
+            few_shot=few_shot.with_five(self.after.few_shot),
+            probe=self.after.probe.recall,
+            relearn_remaining=self.relearn_remaining.best,
+            relearn_few=float(self.relearn_few.steps),
+        )
 
 
 def climb(
@@ -108,31 +145,24 @@ class Rung:
 
     `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
     differ by for their seeds alone, where few are given; of steps as a share of their number, since these are counted
-    at looks that grow apart. `value(climb, retrains)`: a model's, beside other Retrains; None where it needs them and
-    there are none. `known`: the side of Retrain's range that more of the class lies on. `distance`: whether the value
-    is one from Retrains, of which none is too small.
+    at looks that grow apart. `value(findings, retrains)`: a model's, beside other Retrains; None where it needs them
+    and there are none, or was not climbed. `known`: the side of Retrain's range that more of the class lies on.
+    `distance`: whether the value is one from Retrains, of which none is too small.
     """
 
     title: str
     asks: str
     unit: str
     slack: float
-    value: Callable[[Climb, Sequence[Climb]], float | None]
+    value: Callable[[Findings, Sequence[Findings]], float | None]
     form: str = ".1f"
     known: Side = "above"
     distance: bool = False
 
 
-def _few_shot(made: Climb) -> float:
-    """With 5 images, by the head that finds more: an auditor tries both."""
-    found = next(found for found in made.after.few_shot if found.shots == 5)
-    return max(found.prototype, found.ridge)
-
-
-def _from_retrains(made: Climb, retrains: Sequence[Climb]) -> float | None:
+def _from_retrains(found: Findings, retrains: Sequence[Findings]) -> float | None:
     """How far the profile of D_ft over the other classes lies from those of Retrains, on average."""
-    own = torch.tensor(made.after.neighbours.profile, dtype=torch.float64)
-    others = [torch.tensor(retrain.after.neighbours.profile, dtype=torch.float64) for retrain in retrains]
+    own, *others = (torch.tensor(each.profile, dtype=torch.float64) for each in (found, *retrains))
     return sum(neighbours.divergence(own, other).item() for other in others) / len(others) if others else None
 
 
@@ -145,21 +175,21 @@ RUNGS: dict[str, Rung] = {
         "How many of the images that were to be forgotten does the model still name?",
         "% of D_f",
         1.0,
-        lambda made, _: made.before.accuracy["forget_train"],
+        lambda found, _: found.output,
     ),
     "reestimation": Rung(
         "Re-estimation",
         "How many once BatchNorm has new statistics, of unlabelled remaining images?",
         "% of D_f",
         1.0,
-        lambda made, _: made.after.accuracy["forget_train"],
+        lambda found, _: found.reestimation,
     ),
     "threshold": Rung(
         "Threshold",
         "How many unseen ones does the logit of the class tell, at a loss of 2 % of other images?",
         UNSEEN,
         5.0,
-        lambda made, _: made.after.threshold.recall,
+        lambda found, _: found.threshold,
     ),
     "neighbours": Rung(
         "Neighbour classes",
@@ -175,28 +205,28 @@ RUNGS: dict[str, Rung] = {
         "How many do five labelled images of the class bring back, at a loss of 2 % of others?",
         UNSEEN,
         6.0,
-        lambda made, _: _few_shot(made),
+        lambda found, _: found.few_shot,
     ),
     "probe": Rung(
         "Linear probe",
         "How many does a new last layer find, fitted to 500 images of the class, at that loss?",
         UNSEEN,
         5.0,
-        lambda made, _: made.after.probe.recall,
+        lambda found, _: found.probe,
     ),
     "relearn_remaining": Rung(
         "Relearning without the class",
         "How many come back while the model is trained further on the other classes alone?",
         "% of D_f",
         1.0,
-        lambda made, _: made.relearn_remaining.best,
+        lambda found, _: found.relearn_remaining,
     ),
     "relearn_few": Rung(
         "Relearning on few",
         "How many steps on 100 images of the class bring half of what the original knew?",
         STEPS,
         0.25,
-        lambda made, _: float(made.relearn_few.steps),
+        lambda found, _: found.relearn_few,
         ".0f",
         "below",
     ),
@@ -223,19 +253,21 @@ class Reading:
     retrains: list[float]
 
 
-def reading(rung: Rung, suspect: Climb, retrains: Sequence[Climb], images: int = IMAGES) -> Reading:
-    """The verdict of a rung on a model, beside the climbs of Retrains; without any there is none.
+def reading(rung: Rung, suspect: Audited, retrains: Sequence[Audited], images: int = IMAGES) -> Reading:
+    """The verdict of a rung on a model, beside Retrains that were audited; without any there is none.
 
     `images`: how many D_ft has. Two Retrains differ in which of them they recall, the more the fewer there are.
     """
-    others = [retrain for retrain in retrains if retrain is not suspect]
-    value = rung.value(suspect, others)
-    if not others or value is None:
+    others = [retrain.findings for retrain in retrains if retrain is not suspect]
+    value = rung.value(suspect.findings, others)
+    if not others:
         return Reading(value, None, None, None, "no retrain given", [])
     known = [rung.value(one, [other for other in others if other is not one]) or 0.0 for one in others]
     grown = max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0
     below, above = (rung.slack * (end(known) if rung.unit == STEPS else grown) for end in (min, max))
     low = 0.0 if rung.distance else max(0.0, min(known) - below)
     high = min(100.0 if "%" in rung.unit else float("inf"), max(known) + above)
+    if value is None:
+        return Reading(value, low, high, None, "not climbed", known)
     side: Side = "below" if value < low else "above" if value > high else "inside"
     return Reading(value, low, high, side, "like retrain" if side == "inside" else "still known", known)

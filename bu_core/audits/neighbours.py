@@ -4,8 +4,8 @@ A model that never learned the class gives its images to the classes that they r
 images. One that was made to forget often gives them in other shares, which says that the class was there. That is what
 MIA-NN (Ebrahimpour-Boroojeny et al., arXiv 2506.20893; later called CMIA) looks at: support vector machines learn from
 outputs, and what they make of D_ft is compared with the same for Retrain. Two things are taken from it: that the
-posteriors of the other classes count, and that Retrain's are the measure. Not taken are its machines. A distance
-between posteriors needs no fit and sees all classes at once; one fit asks whether D_ft can be told from D_rt at all.
+posteriors of the other classes count, and that Retrain's are the measure. Not taken are its machines: a distance
+between posteriors needs no fit and sees all classes at once.
 
 A Retrain is compared with the other Retrains, so that two models which differ by their seed alone give the null.
 """
@@ -17,9 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..attacks import FLOOR, classifier
 from .evidence import Evidence
-from .threshold import auc_of, halves
 
 
 @dataclass(frozen=True)
@@ -29,14 +27,11 @@ class Leak:
     `profile`: their mean over D_ft, K - 1 shares that add up to 1, in the order of the classes. The distances are
     Jensen-Shannon divergences from Retrain, in bits, 0 (the same) to 1, the mean over the references: `each`, of
     an image's posteriors, averaged over D_ft; `on_average`, of the two profiles. Both are None without a reference.
-    `told_apart`: the AUC, 0 to 1, 0.5 by chance, of a logistic regression that tells D_ft from D_rt by the
-    posteriors; a Retrain's is above chance, since its posteriors are less sure of images that it does not know.
     """
 
     profile: list[float]
     each: float | None
     on_average: float | None
-    told_apart: float
 
 
 def leaked(evidence: Evidence, references: Sequence[Evidence]) -> Leak:
@@ -49,7 +44,6 @@ def leaked(evidence: Evidence, references: Sequence[Evidence]) -> Leak:
         own.mean(0).tolist(),
         sum(each) / len(each) if each else None,
         sum(on_average) / len(on_average) if on_average else None,
-        told_apart(own, neighbours(evidence, "remain_test"), evidence.seed),
     )
 
 
@@ -65,17 +59,3 @@ def divergence(first: Tensor, second: Tensor) -> Tensor:
     mixture = (first + second) / 2
     nats = [(torch.xlogy(side, side) - torch.xlogy(side, mixture)).sum(-1) for side in (first, second)]
     return (nats[0] + nats[1]) / (2 * math.log(2))
-
-
-def told_apart(forget: Tensor, remain: Tensor, seed: int) -> float:
-    """AUC of a logistic regression of log-posteriors that tells two sets apart, (N, K - 1) and (M, K - 1).
-
-    It is fitted to one half of either and asked about the other; then the halves change places; the mean of both.
-    """
-    sides = [[side[half].log().clamp(min=-FLOOR) for half in halves(len(side), seed)] for side in (forget, remain)]
-    found = []
-    for fitted, asked in ((0, 1), (1, 0)):
-        truth = torch.tensor([1, 0]).repeat_interleave(torch.tensor([len(side[fitted]) for side in sides]))
-        attack = classifier().fit(torch.cat([side[fitted] for side in sides]).numpy(), truth.numpy())
-        found.append(auc_of(*(torch.from_numpy(attack.decision_function(side[asked].numpy())) for side in sides)))
-    return sum(found) / 2

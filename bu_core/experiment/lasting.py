@@ -38,6 +38,20 @@ class Trace:
     relearn_remaining: float | None
     relearn_few: int | None
 
+    @property
+    def findings(self) -> ladder.Findings:
+        """As the auditors of the ladder find them."""
+        return ladder.Findings(
+            output=self.before["forget_train"],
+            reestimation=self.after["forget_train"],
+            threshold=self.threshold,
+            profile=self.profile,
+            few_shot=few_shot.with_five(self.few_shot),
+            probe=self.probe.recall,
+            relearn_remaining=self.relearn_remaining,
+            relearn_few=None if self.relearn_few is None else float(self.relearn_few),
+        )
+
 
 @measurement(of=("original", "retrain"), constants=lambda: ladder.constants() | {"worth": WORTH, "cost": COST})
 def trace(experiment: Experiment, model: str) -> Trace:
