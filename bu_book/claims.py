@@ -29,6 +29,7 @@ from pandas.io.formats.style import Styler
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import NotRecorded
 
+from .gaps import named
 from .style import in_html, sets_named, three_digits
 
 CONFIRMED, CONTRADICTED, DEPENDS = "confirmed", "contradicted", "depends on"
@@ -150,21 +151,35 @@ class Judgement:
     reason: str = ""
 
     @property
-    def size(self) -> str:
-        """The size of the effect beside the paper's, in plain text: `24.9 times (paper: 4.8 times)`; "" without one."""
-        shown = [test.effect for test in self.tests if not test.effect.void]
-        if not shown:
-            return ""
-        means = [effect.mean for effect in shown]
-        found = span(min(means), max(means), shown[0].unit)
-        if len(shown) == 1 and shown[0].spread:
-            found += f", {three_digits(abs(shown[0].mean) / shown[0].spread)} times Retrain's spread"
-        return found + (f" (paper: {shown[0].paper})" if shown[0].paper else "")
+    def counted(self) -> list[Weighed]:
+        """The effects that the verdict rests on."""
+        return [test for test in self.tests if not test.effect.void]
 
     @property
-    def in_short(self) -> str:
-        """The verdict and the size of the effect, in plain text."""
-        return f"{self.verdict}, {self.size}" if self.size else self.verdict
+    def measured(self) -> str:
+        """The size of the effect, in plain text, and from where to where for several choices; "" without one."""
+        means = [test.effect.mean for test in self.counted]
+        return span(min(means), max(means), self.counted[0].effect.unit) if means else ""
+
+    @property
+    def interval(self) -> str:
+        """The interval of the effect in plain text; what stands in its way where there is none."""
+        if not self.counted:
+            return ""
+        if len(self.counted) > 1:
+            return f"{len(self.counted)} choices"
+        effect, ends = self.counted[0].effect, self.counted[0].interval
+        return span(*ends, effect.unit) if ends else "one run" if len(effect.values) == 1 else ""
+
+    @property
+    def paper(self) -> str:
+        """The paper's own number, in plain text."""
+        return self.counted[0].effect.paper if self.counted else ""
+
+    @property
+    def size(self) -> str:
+        """The size of the effect beside the paper's, in plain text: `24.9 times, paper 4.8 times`; "" without one."""
+        return self.measured + (f", paper {self.paper}" if self.paper else "")
 
 
 CLAIMS: dict[int, Claim] = {}
@@ -246,7 +261,7 @@ def judge(asked: Claim, experiment: Experiment) -> Judgement:
         try:
             known[asked] = verdict(asked, asked.evidence(experiment))
         except (CannotTest, NotRecorded) as missing:
-            known[asked] = Judgement(asked, NOT_MEASURED, [], [], str(missing))
+            known[asked] = Judgement(asked, NOT_MEASURED, [], [], named(missing))
     return known[asked]
 
 
@@ -275,7 +290,7 @@ def as_far_as_measured(ask: Callable[[], list[Check]]) -> list[Check]:
     try:
         return ask()
     except (CannotTest, NotRecorded) as reason:
-        return [Check("secondary checks", str(reason), None)]
+        return [Check("secondary checks", named(reason), None)]
 
 
 Possible = tuple[float, float]  # the least and the largest value that a number could have
@@ -314,7 +329,7 @@ def _limit(limit: float, unit: str) -> str:
 
 # --- how verdicts are shown ---------------------------------------------------------------------------------------
 
-_FORMS = {"%": ".2f", "points": "+.2f", "nats": "+.3f", "": "+.3f"}
+_FORMS = {"%": ".1f", "points": "+.1f", "nats": "+.2f", "": "+.2f"}
 
 
 def amount(value: float, unit: str) -> str:
@@ -329,19 +344,24 @@ def span(low: float, high: float, unit: str) -> str:
 
 
 def table(runs: Mapping[str, Sequence[Judgement]]) -> Styler:
-    """A row for each claim, a column for each run: the verdict with the effect, and what is behind it, folded."""
+    """For each claim a row for each run: the verdict with the effect in one line, and what is behind it, folded."""
 
-    def cell(found: Judgement) -> str:
-        inside = [line for test in found.tests for line in _told(test)]
+    def line(found: Judgement) -> str:
+        inside = [told for test in found.tests for told in _told(test)]
         inside += [sets_named(found.reason)] if found.reason else []
         inside += [f"{_mark(check.holds)} {sets_named(check.rule)}: {sets_named(check.measured)}"
                    for check in found.checks]  # fmt: skip
         summary = f"<b>{sets_named(found.verdict)}</b>" + (f", {sets_named(found.size)}" if found.size else "")
         return f"<details><summary>{summary}</summary>{'<br>'.join(inside)}</details>"
 
-    claims = [found.claim for found in next(iter(runs.values()))]
-    frame = pd.DataFrame({in_html(name): [cell(found) for found in judgements] for name, judgements in runs.items()})
-    frame.index = pd.Index([f"{each.number}. {sets_named(each.text)} ({in_html(each.source)})" for each in claims])
+    rows = {}
+    for run, judgements in runs.items():
+        for found in judgements:
+            claim = found.claim
+            rows[f"{claim.number}. {sets_named(claim.text)} ({in_html(claim.source)})", in_html(run)] = line(found)
+    claims = list(dict.fromkeys(claim for claim, _ in rows))
+    frame = pd.DataFrame({"verdict": {(each, run): rows[each, run] for each in claims for run in map(in_html, runs)}})
+    frame.index = frame.index.set_names(["claim", "run"])
     return frame.style.set_table_attributes('class="results verdicts"')
 
 
@@ -358,6 +378,8 @@ def _told(test: Weighed) -> list[str]:
         lines[0] += f", interval {span(*test.interval, unit)}, {len(effect.values)} replicates ({test.verdict})"
     elif len(effect.values) == 1:
         lines[0] += ", one replicate, so no interval"
+    if effect.spread:
+        lines.append(f"{three_digits(abs(effect.mean) / effect.spread)} times Retrain's spread over seeds")
     if effect.paper:
         lines.append(f"the paper: {sets_named(effect.paper)}")
     if effect.region:

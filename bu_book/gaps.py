@@ -1,4 +1,4 @@
-"""What a result that is assembled from many measurements has no number of, since missing is a state of a single row."""
+"""What is not recorded, in words for a reader; missing is a state of a single row, and not of a page."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,9 +8,54 @@ from typing import ParamSpec, TypeVar
 from bu_core.experiment.experiment import Experiment, outputs
 from bu_core.experiment.metrics import Evaluation
 from bu_core.experiment.record import NotRecorded
+from bu_core.unlearning import METHODS
+
+from .style import in_markdown, title
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+
+# What a measurement gives, in words; another is called by its name.
+MEASURED = {
+    "attack": "the membership attacks",
+    "attention_maps": "the attention maps",
+    "channel_shift": "the offset of each channel",
+    "class_statistics": "each class's statistics",
+    "evaluation": "the accuracies",
+    "feature_map": "the decision space",
+    "fisher_sweep": "Fisher Forgetting at several strengths of its noise",
+    "forgetting_curve": "the accuracies epoch by epoch",
+    "ladder": "the ladder of audits",
+    "map_floors": "the least value of the attention maps",
+    "masked_ladder": "the ladder of audits of the masked original",
+    "neighbour_search": "the search for neighbours",
+    "outputs": "the answers",
+    "recovered": "the accuracies after re-estimation",
+    "returned": "re-estimation on images of other sources",
+    "scaling": "how the cost grows",
+    "swap": "the swap of weights and statistics",
+    "swapped_in_part": "the swap layer by layer",
+    "trace": "the audits of the lasting method",
+}
+
+
+def named(reason: Exception) -> str:
+    """What is not to be had, in a few words of plain text."""
+    if not isinstance(reason, NotRecorded) or not reason.artefact:
+        return str(reason)
+    measured, _, model = reason.artefact.partition("-")
+    what = MEASURED.get(measured, measured.replace("_", " "))
+    called = title(model) if model == "original" or model in METHODS else model
+    return f"{what} of {called}" if model else what
+
+
+def in_words(reason: NotRecorded) -> str:
+    """A sentence for a reader, as HTML and Markdown alike: what is not recorded of a run, and what computes it."""
+    said = f"Not recorded of this run: {in_markdown(named(reason))}."
+    if not reason.artefact:
+        return said
+    command = f"<code>make reference PROFILE={in_markdown(reason.record)}</code>"
+    return f"{said} With the images at hand, {command} computes it."
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
-from IPython.display import HTML, Markdown
+from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from bu_core.audits.reestimation import reestimated
@@ -47,10 +47,10 @@ def movable(kind: str, data: Mapping[str, Any], still: str, caption: str) -> HTM
     )
 
 
-def of_own_run(draw: Callable[[Result], HTML], found: "Found[Result]") -> HTML | Markdown:
+def of_own_run(draw: Callable[[Result], HTML], found: "Found[Result]") -> HTML:
     """The figure of a page's own run; where that is not recorded, a sentence that says so."""
     if found.own is None:
-        return Markdown(f"*Not recorded: {found.missing[found.own_title]}.*")
+        return HTML(f"<p><em>{found.missing[found.own_title]}</em></p>")
     return draw(found.own)
 
 
@@ -119,7 +119,7 @@ def coming_back(experiment: Experiment) -> ComesBack:
             continue
         models[name] = [Shown(0, own, accuracy(said["remain_test"]), before), *after]
     if not models:
-        raise NotRecorded("re-estimation on some images: not recorded of any model")
+        raise NotRecorded("what each model answers after re-estimation")
     return ComesBack(list(experiment.dataset.classes), int(experiment.config.forget_class), [0, *counts], models)
 
 

@@ -8,10 +8,9 @@ Where a record lacks a result, the page says so in its place and goes on.
 """
 
 import ast
-import html
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -30,6 +29,7 @@ from bu_core.models import ONE_WIDTH
 from bu_core.results import as_json
 
 from . import claims
+from .gaps import in_words
 from .style import as_figure, as_table, in_html, in_markdown, sets_named, title, use_style
 
 Result = TypeVar("Result")
@@ -44,7 +44,8 @@ MODEL_TITLES = {
 
 @dataclass(frozen=True)
 class Found(Generic[Result]):
-    """One result a run, by the run's title, the page's own first; `missing`: why a run has none."""
+    """One result a run, by the run's title, the page's own first; `missing`: why a run has none, in a sentence, as HTML
+    and Markdown alike."""
 
     results: dict[str, Result]
     missing: dict[str, str]
@@ -67,21 +68,28 @@ class Page:
             name = run_title(other)
             self.runs[name if name not in self.runs else f"{name} ({Path(other.results_dir).name})"] = Experiment(other)
         self.own_title, self.own = next(iter(self.runs.items()))
-        self._known: dict[str, Found[Any]] = {}
 
     @classmethod
     def open(cls) -> "Page":
         """The page of the running notebook."""
         return cls(notebook_config())
 
-    def measure(self, ask: Callable[[Experiment], Result]) -> Found[Result]:
-        """What every run answers to a question."""
-        results, missing = {}, {}
+    def measure(
+        self,
+        ask: Callable[[Experiment], Result],
+        also: Callable[[Experiment], Sequence[Experiment]] = lambda run: (),
+    ) -> Found[Result]:
+        """What every run answers to a question; `also`: variations of it with another network, asked as well."""
+        runs = {}
         for name, run in self.runs.items():
+            runs[name] = run
+            runs |= {f"{name}: {MODEL_TITLES.get(each.config.model, each.config.model)}": each for each in also(run)}
+        results, missing = {}, {}
+        for name, run in runs.items():
             try:
                 results[name] = ask(run)
             except NotRecorded as reason:
-                missing[name] = str(reason)
+                missing[name] = in_words(reason)
         return Found(results, missing, self.own_title)
 
     def metrics(self) -> Found[Metrics]:
@@ -94,11 +102,11 @@ class Page:
         """Which run this is, which stand beside it, and which models diverged."""
         found = self.metrics()
         if found.own is None:
-            display(Markdown(f"*{_not_recorded(found)}*"))
+            _lacking(found)
             return
-        lines = [f"*This page:* {run_in_words(found.own)}"]
-        if others := [in_markdown(name) for name in self.runs if name != self.own_title]:
-            lines.append(f"*Beside it:* {', '.join(others)}.")
+        others = [in_markdown(name) for name in self.runs if name != self.own_title]
+        beside = f" *Beside it:* {', '.join(others)}." if others else ""
+        lines = [f"*This page:* {run_in_words(found.own)}{beside}"]
         if found.own.diverged:
             names = ", ".join(title(name) for name in found.own.diverged)
             lines.append(f"**Diverged:** {names}. Their outputs are not finite, so no number of them is shown.")
@@ -145,16 +153,33 @@ class Page:
 
     def compare(self, rows: Callable[[Result], Mapping[str, str]], found: Found[Result]) -> None:
         """One table of all runs: a column each, with what `rows` gives of it, as HTML by the title of the row."""
-        if found.own is None and len(found.results) == 0:
-            _show(f"<p><em>{html.escape(_not_recorded(found))}</em></p>")
+        if not found.results:
+            _lacking(found)
             return
         frame = pd.DataFrame({in_html(name): dict(rows(result)) for name, result in found.results.items()})
         _show(as_table(frame.fillna("–")).to_html())
 
     def words(self, write: Callable[[Result], str], found: Found[Result]) -> None:
-        """Sentences about the page's own run, as Markdown; `write` may be given None where that is the answer."""
-        missing = found.own_title in found.missing
-        display(Markdown(f"*{_not_recorded(found)}*" if missing else write(found.results[found.own_title])))
+        """Sentences about the page's own run, as Markdown; `write` may be given None where that is the answer.
+
+        Where the own run lacks the result, they are about the first run that has it, and say so.
+        """
+        if not found.results:
+            _lacking(found)
+            return
+        display(Markdown(self._said(write, found)))
+
+    def in_short(self, write: Callable[[Result], str], found: Found[Result]) -> None:
+        """The box at the head of a chapter, with what `words` would say: two or three sentences."""
+        if not found.results:
+            _lacking(found)
+            return
+        display(Markdown(f"```{{admonition}} In short\n:class: tip\n{self._said(write, found)}\n```"))
+
+    def _said(self, write: Callable[[Result], str], found: Found[Result]) -> str:
+        name, result = next(iter(found.results.items()))
+        said = write(result)
+        return said if name == self.own_title or not said else f"*Of {in_markdown(name)}:*\n\n{said}"
 
     def verdicts(self, *numbers: int) -> None:
         """The verdicts on some of the paper's claims, a column a run; the checks behind each fold out."""
@@ -164,7 +189,7 @@ class Page:
     def provenance(self) -> None:
         """Everything that decided the numbers of the page's own run, folded."""
         found = self.metrics()
-        inside = html.escape(_not_recorded(found)) if found.own is None else provenance(found.own).to_html()
+        inside = found.missing[found.own_title] if found.own is None else provenance(found.own).to_html()
         _show(f"<details><summary>Every parameter, machine, version and commit</summary>{inside}</details>")
 
 
@@ -253,20 +278,17 @@ def _plain(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def _not_recorded(found: Found[Any]) -> str:
-    return f"Not recorded: {found.missing[found.own_title]}."
+def _lacking(found: Found[Any]) -> None:
+    """What stands on the page where no run has a result."""
+    _show(f"<p><em>{found.missing[found.own_title]}</em></p>")
 
 
 _sets = itertools.count()
 
 
 def _tabs(shown: Mapping[str, str], found: Found[Any]) -> str:
-    """HTML of every run in tabs, as sphinx-design has them; without tabs where there is one run."""
-    parts = dict(shown) | {
-        name: f"<p><em>Not recorded: {html.escape(why)}</em></p>" for name, why in found.missing.items()
-    }
-    own = {found.own_title: parts.pop(found.own_title)}
-    parts = own | parts
+    """HTML of every run in tabs, as sphinx-design has them, those without a result last; no tabs for one run."""
+    parts = dict(shown) | {name: f"<p><em>{why}</em></p>" for name, why in found.missing.items()}
     if len(parts) == 1:
         return next(iter(parts.values()))
     name = f"runs-{next(_sets)}"

@@ -2,13 +2,6 @@
 document.addEventListener("DOMContentLoaded", () => {
     // docutils calls the bibliography a list, but gives it no list items.
     document.querySelectorAll(".citation-list[role=list]").forEach((list) => list.removeAttribute("role"));
-    // On a phone a row of verdicts becomes paragraphs (book.css): each says whose verdict it is.
-    document.querySelectorAll("table.verdicts").forEach((table) => {
-        const runs = [...table.querySelectorAll("thead th")].map((cell) => cell.textContent.trim());
-        table.querySelectorAll("tbody tr").forEach((row) => {
-            [...row.cells].forEach((cell, place) => { if (cell.matches("td")) cell.dataset.run = runs[place]; });
-        });
-    });
     // A table or figure that scrolls can be reached with the tabulator, and scrolled with the arrows.
     const watched = new ResizeObserver((entries) => {
         for (const { target } of entries) {

@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
+import pandas as pd
+from pandas.io.formats.style import Styler
+
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import NotRecorded
 
 from ..claims import CLAIMS, DEPENDS, FAMILY, VERDICTS, CannotTest, Judgement, judged
+from ..style import as_table, in_html, sets_named
 from . import load
 
 PAPER_CLAIMS = tuple(range(1, FAMILY + 1))  # their numbers, in the paper's order
@@ -45,3 +49,27 @@ def _depends(found: Judgement, verdict: str) -> bool:
 def named(judgements: Sequence[Judgement]) -> str:
     """Some claims in a few words each, with the sizes of the effects, as plain text."""
     return "; ".join(f"{found.claim.short} ({found.size})" if found.size else found.claim.short for found in judgements)
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+def table(found: dict[str, list[Judgement]]) -> Styler:
+    """A row for each claim, with a link to its chapter: the verdict, the effect with its interval, the paper's."""
+    judgements = sorted((each for given in found.values() for each in given), key=lambda each: each.claim.number)
+    rows = {}
+    for each in judgements:
+        claim, interval = each.claim, each.interval
+        chapter = claim.evidence.__module__.rpartition(".")[2]
+        rows[f'{claim.number}. <a href="{chapter}.html">{sets_named(claim.short)}</a>'] = {
+            "verdict": f"<b>{sets_named(each.verdict)}</b>",
+            "measured": _unbroken(each.measured or "–"),
+            "interval": _unbroken(interval or "–"),
+            "paper": sets_named(each.paper or "–"),
+        }
+    return as_table(pd.DataFrame.from_dict(rows, orient="index")).set_table_attributes('class="results claims"')
+
+
+def _unbroken(text: str) -> str:
+    """Plain text as HTML that stands on one line."""
+    return f'<span class="unbroken">{in_html(text)}</span>'

@@ -30,11 +30,18 @@ ROOT = Path(__file__).resolve().parents[2] / "book" / "results"
 # Settings that say where and on what a run is made, and not which run it is.
 WHERE_MADE = ("data_dir", "device", "precision", "results_dir")
 # Settings that ask for more to be measured or shown, and change nothing that was.
-ASKED_FOR = ("elsewhere", "timing_runs", "beside", "replicates", "title")
+ASKED_FOR = ("elsewhere", "requests", "timing_runs", "beside", "replicates", "title")
 
 
 class NotRecorded(Exception):
-    """A record lacks what was asked for; the message says what, and how to get it."""
+    """A record lacks what was asked for; the message says what, and how to get it.
+
+    Of what was never recorded, `artefact` names the measurement and, behind a hyphen, the model; `record` the folder.
+    """
+
+    def __init__(self, message: str, artefact: str = "", record: str = ""):
+        super().__init__(message)
+        self.artefact, self.record = artefact, record
 
 
 class DamagedRecordWarning(UserWarning):
@@ -104,9 +111,11 @@ class Record:
 
     def refusal(self, file: str) -> NotRecorded:
         """Why an artefact of this name is not to be had: it was never recorded, or its file is gone or damaged."""
-        kind = file.rsplit("-", 1)[0].replace("-", " of ", 1)
+        artefact = file.rsplit("-", 1)[0]
+        kind = artefact.replace("-", " of ", 1)
         if file not in self.content["files"]:
-            return NotRecorded(f"{kind}: not recorded in {self.folder.name}; name a data_dir to compute it")
+            message = f"{kind}: not recorded in {self.folder.name}; name a data_dir to compute it"
+            return NotRecorded(message, artefact, self.folder.name)
         state = f"{self.shown}/store/{file} {'is damaged' if (self.store / file).exists() else 'is missing'}"
         return NotRecorded(f"{kind}: {state}; `git checkout -- {self.shown}` brings it back")
 

@@ -162,7 +162,7 @@ def test_a_check_that_could_not_have_failed_is_not_counted():
 def test_a_claim_that_lacks_something_is_not_measured_and_says_what(experiment: Experiment, reason: Exception):
     judgement = judge(claim_on(reason), experiment)
     assert (judgement.verdict, judgement.tests, judgement.reason) == (NOT_MEASURED, [], str(reason))
-    assert judgement.in_short == NOT_MEASURED
+    assert (judgement.size, judgement.measured, judgement.interval, judgement.paper) == ("", "", "", "")
 
 
 def test_what_secondary_checks_lack_takes_no_verdict_away(experiment: Experiment):
@@ -240,42 +240,56 @@ def test_a_check_says_its_rule_and_its_numbers(check: Check, expected: Check):
 def test_the_size_of_an_effect_is_told_in_one_line():
     times = Effect("time", "times", {"round 1": 24.0, "round 2": 25.8}, Bounds(2, 12, "why"), "4.8 times")
     judged = verdict(claim_on(Evidence([times])), Evidence([times]))
-    assert judged.in_short == "inconclusive, 24.9 times (paper: 4.8 times)"
-    one = effect([9.0], spread=2.0)
+    assert judged.size == "24.9 times, paper 4.8 times"
+    one = effect([9.0])
     judged = verdict(claim_on(Evidence([one])), Evidence([one]))
-    assert judged.in_short == "inconclusive, 9.00 %, 4.5 times Retrain's spread"
+    assert (judged.size, judged.interval) == ("9.0 %", "one run")
     both = Evidence([effect(INSIDE, choice="one"), effect(OUTSIDE, choice="other")], choice="the attack")
-    assert verdict(claim_on(both), both).in_short == "depends on the attack, 5.00 to 9.00 %"
+    judged = verdict(claim_on(both), both)
+    assert (judged.size, judged.interval) == ("5.0 to 9.0 %", "2 choices")
+
+
+def test_the_interval_of_a_single_effect_is_told_with_its_unit():
+    several = effect([5.0, 5.4, 4.6], paper="5.94 %")
+    judged = verdict(claim_on(Evidence([several])), Evidence([several]))
+    low, high = weigh(several).interval or (0, 0)
+    assert judged.interval == f"{low:.1f} to {high:.1f} %"
+    assert (judged.measured, judged.paper) == ("5.0 %", "5.94 %")
 
 
 @pytest.mark.parametrize(
     ("low", "high", "unit", "expected"),
-    [(-5.4, 1.0, "points", "-5.40 to +1.00 points"), (2, 2, "%", "2.00 %"), (0.1, 0.277, "", "+0.100 to +0.277")],
+    [(-5.4, 1.0, "points", "-5.4 to +1.0 points"), (2, 2, "%", "2.0 %"), (0.1, 0.277, "", "+0.10 to +0.28")],
 )
 def test_two_numbers_share_a_unit(low: float, high: float, unit: str, expected: str):
     assert span(low, high, unit) == expected
     assert amount(1234.5, "times") == "1,234 times"
 
 
-def test_the_verdicts_of_several_runs_stand_side_by_side(experiment: Experiment):
+RUNS = ("ours", "&lt;theirs&gt;")
+
+
+def test_the_verdicts_of_several_runs_stand_below_each_other(experiment: Experiment):
     shown = effect(
-        INSIDE, paper="5.94 %", classes={"deer": 5.0, "cat": 7.0}, missing=["seed 9 (<not> recorded)"], choice="A & B"
-    )
+        INSIDE, paper="5.94 %", classes={"deer": 5.0, "cat": 7.0}, missing=["seed 9 (<not> recorded)"], choice="A & B",
+        spread=2.0,
+    )  # fmt: skip
     ours = claim_on(Evidence([shown], lambda: [Check("D_rt is small", "5 %", True), Check("rule", "why", None)]))
     theirs = claim_on(CannotTest("D_f <diverged>"))
-    judged = [judge(ours, experiment), judge(theirs, experiment)]
-    table = claims.table({"ours": judged, "<theirs>": judged}).data
-    assert table.columns.tolist() == ["ours", "&lt;theirs&gt;"]
-    assert table.index[0] == "1. <i>D</i><sub>f</sub> &amp; so on (Table &lt;1&gt;)"
-    first, second = table["ours"].iloc[0], table["ours"].iloc[1]
-    assert first.startswith("<details><summary><b>confirmed</b>, 5.00 % (paper: 5.94 %)</summary>")
+    table = claims.table({"ours": [judge(ours, experiment)], "<theirs>": [judge(theirs, experiment)]}).data
+    assert table.index.tolist() == [
+        (claim, run) for claim in ("1. <i>D</i><sub>f</sub> &amp; so on (Table &lt;1&gt;)",) for run in RUNS
+    ]
+    first, second = table["verdict"]
+    assert first.startswith("<details><summary><b>confirmed</b>, 5.0 %, paper 5.94 %</summary>")
     low, high = weigh(shown).interval or (0, 0)
     for line in (
-        "<b>A &amp; B: <i>D</i><sub>f</sub> left</b>: 5.00 %, "
-        f"interval {low:.2f} to {high:.2f} %, 4 replicates (confirmed)",
-        "the claim holds from 4.00 to 6.00 %: by the paper's own differences",
-        "seed 0 5.00 %, seed 1 5.10 %, seed 2 4.90 %, seed 3 5.00 %",
-        "2 classes: 6.00 % on average, 5.00 to 7.00 %",
+        "<b>A &amp; B: <i>D</i><sub>f</sub> left</b>: 5.0 %, "
+        f"interval {low:.1f} to {high:.1f} %, 4 replicates (confirmed)",
+        "2.5 times Retrain's spread over seeds",
+        "the claim holds from 4.0 to 6.0 %: by the paper's own differences",
+        "seed 0 5.0 %, seed 1 5.1 %, seed 2 4.9 %, seed 3 5.0 %",
+        "2 classes: 6.0 % on average, 5.0 to 7.0 %",
         "not recorded: seed 9 (&lt;not&gt; recorded)",
         "✓ <i>D</i><sub>rt</sub> is small: 5 %",
         "– rule: why",

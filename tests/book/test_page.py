@@ -116,11 +116,12 @@ def test_what_a_record_lacks_is_said_in_its_place(two_runs: page.Page, shown: li
     def lacking(experiment: Any) -> Metrics:
         if experiment is two_runs.own:
             return metrics(experiment)
-        raise NotRecorded("attention of retrain: not recorded in wide")
+        raise NotRecorded("attention_maps of retrain: name a data_dir", "attention_maps-retrain", "wide")
 
     found = two_runs.measure(lacking)
     two_runs.figure(lambda run: plt.figure(), found, caption="Nothing.", alt="Nothing")
-    assert "Not recorded: attention of retrain: not recorded in wide" in shown[-1]
+    assert "Not recorded of this run: the attention maps of Retrain." in shown[-1]
+    assert "<code>make reference PROFILE=wide</code> computes it" in shown[-1] and "data_dir" not in shown[-1]
     two_runs.compare(lambda run: {"a": "1"}, found)
     assert "narrow" in shown[-1] and "wide" not in shown[-1]
 
@@ -133,7 +134,32 @@ def test_where_the_pages_own_run_is_not_recorded_words_say_so(two_runs: page.Pag
         raise NotRecorded("it is not there")
 
     two_runs.words(lambda run: "a number", two_runs.measure(lacking))
-    assert "it is not there" in said[-1].data
+    assert "Not recorded of this run: it is not there" in said[-1].data
+
+
+def test_where_only_another_run_is_recorded_words_are_about_that(
+    two_runs: page.Page, shown: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    said: list[Any] = []
+    monkeypatch.setattr(page, "display", said.append)
+
+    def lacking(experiment: Any) -> str:
+        if experiment is two_runs.own:
+            raise NotRecorded("it is not there")
+        return "a number"
+
+    found = two_runs.measure(lacking)
+    two_runs.words(str, found)
+    assert said[-1].data == f"*Of {in_markdown('<b>wide</b>')}:*\n\na number"
+    two_runs.figure(lambda result: plt.figure(), found, caption="Nothing.", alt="Nothing")
+    assert shown[-1].index("&lt;b&gt;wide") < shown[-1].index("narrow"), "what there is comes first"
+
+
+def test_the_box_at_the_head_holds_what_was_written(two_runs: page.Page, monkeypatch: pytest.MonkeyPatch):
+    said: list[Any] = []
+    monkeypatch.setattr(page, "display", said.append)
+    two_runs.in_short(lambda run: "It forgets.", page.Found({"narrow": 1}, {}, "narrow"))
+    assert said[-1].data == "```{admonition} In short\n:class: tip\nIt forgets.\n```"
 
 
 def test_a_profile_beside_that_does_not_exist_is_refused(tmp_path: Path):

@@ -8,7 +8,18 @@ import pytest
 
 from bu_book import chapters, claims
 from bu_book.chapters import ledger
-from bu_book.claims import CONFIRMED, CONTRADICTED, DEPENDS, NOT_MEASURED, VERDICTS, Claim, Evidence, Judgement
+from bu_book.claims import (
+    CONFIRMED,
+    CONTRADICTED,
+    DEPENDS,
+    NOT_MEASURED,
+    VERDICTS,
+    Bounds,
+    Claim,
+    Effect,
+    Evidence,
+    Judgement,
+)
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import ROOT
@@ -33,7 +44,20 @@ def test_claims_are_listed_by_verdict_in_one_order():
 
 def test_claims_are_named_and_not_counted():
     listed = templates("ledger").listed({CONFIRMED: [judgement(3, CONFIRMED), judgement(4, CONFIRMED)]})
-    assert listed.splitlines()[2:] == ["- **confirmed**: claim 3; claim 4."]
+    assert listed == "- **confirmed**: claim 3; claim 4."
+
+
+def test_the_table_has_a_line_a_claim_in_the_papers_order():
+    chapters.load()
+    effect = Effect("what", "points", {"seed 0": 1.0, "seed 1": 1.2, "seed 2": 0.8}, Bounds(0, 9, "why"), "+2 points")
+    judged = claims.verdict(claims.CLAIMS[13], Evidence([effect]))
+    table = ledger.table({CONFIRMED: [judged], CONTRADICTED: [judgement(2, CONTRADICTED)]}).data
+    assert [name.partition(".")[0] for name in table.index] == ["2", "13"]
+    second, thirteenth = table.to_dict("index").values()
+    assert 'href="entropy.html"' in table.index[1]
+    assert second["measured"] == thirteenth["measured"].replace("+1.0 points", "–")
+    assert (thirteenth["verdict"], thirteenth["paper"]) == (f"<b>{judged.verdict}</b>", "+2 points")
+    assert judged.interval in thirteenth["interval"]
 
 
 def test_the_page_states_the_correction_by_its_numbers():
