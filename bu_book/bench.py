@@ -115,7 +115,7 @@ def _task(device: torch.device, precision: Precision) -> UnlearningTask:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (FORGET, 32, 32, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
     data = LabelledImages(images, torch.zeros(FORGET, dtype=torch.int64)).to(device)
-    split = ForgetSplit(tuple("0123456789"), 0, data, data, data, data)
+    split = ForgetSplit(tuple("0123456789"), (0,), data, data, data, data)
     model = models.build("allcnn", 3, 10, WIDTH, seed=0).to(device).eval()
     recipe = Recipe(epochs=1, lr=1e-4, momentum=0.9, batch_size=BATCH, precision=precision, seed=0)
     return UnlearningTask(model, model, split, recipe)

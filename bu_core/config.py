@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from .checks import Range, SettingError, checked, file_of, from_yaml, keyword_settings, listed, one_of, path_of, shown
+from .checks import Range, SettingError, checked, file_of, from_yaml, keyword_settings, one_of, path_of, shown
 from .data import DATASETS
+from .data.request import checked_request, class_index
 from .models import MODELS, ONE_WIDTH, pretraining
 from .unlearning import METHODS, OF_THE_PAPER, method_settings
 
@@ -20,18 +21,20 @@ LARGEST_PROFILE = 100_000  # bytes
 
 @dataclass(frozen=True)
 class Config:
-    """One experiment: data, model, training recipe, and the methods that forget one class.
+    """One experiment: data, model, training recipe, what is to be forgotten, and the methods that forget it.
 
     dataset: digits, cifar10 or faces. data_dir: the folder that holds it; unset, the variable BU_DATA, then a download.
     data: options of a data set that is chosen from a folder (`data.faces`). pretraining: what the model knows before
     (`pretraining.settings`).
     model, width: the architecture, and the share of its published filters. forget_class: an index or a class name.
+    forget: several classes or single images, which are forgotten instead (`data.request.checked_request`).
     seed: decides the initial weights, the order of samples and every other draw. epochs, batch_size, lr, momentum:
     the recipe of the original and of Retrain. methods: which to run, in the order of the tables; `unlearning` holds
     their settings where these differ from the defaults. shadow_models: how many the second membership attack learns
     from, each trained on one half of D_r; 0 leaves that attack out. timing_runs: rounds in which the methods are timed
     against each other. elsewhere: on what else it is asked what does the forgetting, and whether it lasts: a list of
-    changes, each a mapping with some of ELSEWHERE. beside: the profiles whose runs a page shows beside this one.
+    changes, each a mapping with some of ELSEWHERE. requests: what the chapter "Beyond one class" forgets, a list of
+    mappings as `forget` is one. beside: the profiles whose runs a page shows beside this one.
     replicates: the profile whose recorded run repeats this one with several seeds, over which claims are judged; unset,
     the seeds of `elsewhere`. title: how a page calls this run; unset, by its data set. sample_size: how many images of
     a set, at the most, are looked at one by one: by Grad-CAM, in the map of the decision space, in the comparison of
@@ -47,6 +50,7 @@ class Config:
     pretraining: Mapping[str, Any] = field(default_factory=dict)
     width: Annotated[float, Range(0, 4, open=True)] = 0.5
     forget_class: int | str = 4
+    forget: Mapping[str, Any] = field(default_factory=dict)
     seed: Annotated[int, Range(0, 2**31)] = 0
     epochs: Annotated[int, Range(1)] = 30
     batch_size: Annotated[int, Range(1)] = 64
@@ -57,6 +61,7 @@ class Config:
     shadow_models: Annotated[int, Range(0, 64)] = 0
     timing_runs: Annotated[int, Range(1)] = 5
     elsewhere: tuple[Mapping[str, Any], ...] = ()
+    requests: tuple[Mapping[str, Any], ...] = ()
     beside: tuple[str, ...] = ()
     replicates: str = ""
     title: str = ""
@@ -79,6 +84,8 @@ class Config:
         self._set("pretraining", pretraining.checked(self.pretraining, self.model, self.data))
         if source.classes is not None:  # else the folder decides, and the experiment looks
             self._set("forget_class", class_index(self.forget_class, source.classes, self.dataset))
+        for name, given in self._requests():
+            self._set(name, given)
         if self.model in ONE_WIDTH and self.width != 1:
             raise SettingError(f"width={self.width:g}: {self.model} has one width; allowed: 1")
         self._set("methods", _method_names(self.methods))
@@ -91,6 +98,21 @@ class Config:
         if not isinstance(self.beside, (list, tuple)):
             raise SettingError(f"beside={shown(self.beside)}: must be a list of profiles")
         self._set("beside", tuple(checked("beside", name, str) for name in self.beside))
+
+    def _requests(self) -> Iterator[tuple[str, Any]]:
+        """`forget` and `requests` as they were checked; a request for one class is no other than `forget_class`."""
+        known = DATASETS[self.dataset].classes
+        if not isinstance(self.requests, (list, tuple)):
+            raise SettingError(f"requests={shown(self.requests)}: must be a list of mappings, as forget is one")
+        found = checked_request(self.forget, known, self.dataset)
+        if len(found.get("classes", ())) == 1:
+            yield "forget_class", found["classes"][0]
+            found = {}
+        yield "forget", found
+        asked = [checked_request(each, known, self.dataset) for each in self.requests]
+        if not all(asked):
+            raise SettingError("requests={}: names nothing to be forgotten")
+        yield "requests", tuple(types.MappingProxyType(each) for each in asked)
 
     def _changes(self) -> Iterator[Mapping[str, Any]]:
         if isinstance(self.elsewhere, (str, Mapping)) or not isinstance(self.elsewhere, Sequence):
@@ -138,25 +160,13 @@ def _thawed(value: Any) -> Any:
     return [_thawed(part) for part in value] if isinstance(value, tuple) else value
 
 
-COMPOUND = ("methods", "unlearning", "data", "pretraining", "elsewhere", "beside")
+COMPOUND = ("methods", "unlearning", "data", "pretraining", "forget", "elsewhere", "requests", "beside")
 
 # What may differ elsewhere.
 ELSEWHERE = ("model", "width", "forget_class", "seed", "epochs", "lr", "precision")
 
 # The fields whose annotation says all that there is to check.
 SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)
-
-
-def class_index(value: int | str, classes: Sequence[str], dataset: str, setting: str = "forget_class") -> int:
-    """The index of a class given by index or by name; `setting` is how messages call it."""
-    if isinstance(value, str):
-        try:
-            return classes.index(one_of(setting, value, classes))
-        except SettingError as error:
-            raise SettingError(f"{error} (the classes of {dataset})") from None
-    if not 0 <= value < len(classes):
-        raise SettingError(f"{setting}={value}: {dataset} has classes 0 to {len(classes) - 1} ({listed(classes)})")
-    return value
 
 
 def _method_names(methods: Any) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bu_core.checks import SettingError
-from bu_core.config import Config, class_index, described, profiles
+from bu_core.config import Config, described, profiles
+from bu_core.data.request import class_index
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
 from bu_core.experiment.record import NotRecorded, which_run
 
 from ..claims import CannotTest, Judgement, needs
+from ..gaps import in_words
 from ..style import as_figure, in_markdown, title
 from . import audit, lasting, ledger, timing, what_forgets
 from .lasting import Lasting
@@ -100,7 +102,7 @@ def answer(
         needs(experiment, *methods)
         return write(ask(experiment))
     except NotRecorded as reason:
-        return f"Not recorded: {in_markdown(reason)}."
+        return in_words(reason)
     except CannotTest as reason:
         return f"Not measured here: {in_markdown(reason)}."
 

@@ -109,7 +109,7 @@ def climb(
 
 def masked(original: Evidence) -> Evidence:
     """The control: the original with its output row of the class set to zero, which hides it and forgets nothing."""
-    model = row_erased(original.model, original.forget_class)
+    model = row_erased(original.model, original.split.forget_classes)
     return Evidence(model, original.split, original.precision, original.seed, original.limit)
 
 

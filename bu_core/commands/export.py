@@ -90,8 +90,7 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
 def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, Any]:
     """What the card says of a model."""
     config, dataset, made = experiment.config, experiment.dataset, measured_outputs(experiment, name).made
-    assert isinstance(config.forget_class, int)
-    forgotten, said_of = classes[config.forget_class], experiment.outputs(name)
+    forgotten, said_of = experiment.forgotten, experiment.outputs(name)
     sizes = {part: len(found.labels) for part, found in said_of.items()}
     found = evaluated(experiment, said_of)
     rows = {name: found.accuracy}

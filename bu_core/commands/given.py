@@ -6,8 +6,9 @@ from typing import Any
 
 from ..checks import SettingError, shown
 from ..command_line import add_overrides, overrides, said
-from ..config import Config, class_index
+from ..config import Config
 from ..data import DATASETS
+from ..data.request import class_index
 from ..experiment.experiment import Experiment
 from ..models import Classifier
 from ..models.weights import digest_of, load_whole
@@ -26,9 +27,10 @@ def add_given(parser: argparse.ArgumentParser) -> None:
 def config_of(arguments: argparse.Namespace, methods: list[str], results_dir: str) -> Config:
     """The config of the profile and the options of `add_given`, of one run alone."""
     given = overrides(arguments) | {"methods": methods, "results_dir": results_dir}
-    given |= {"elsewhere": [], "beside": [], "replicates": ""}
+    given |= {"elsewhere": [], "requests": [], "beside": [], "replicates": ""}
     given |= {"data_dir": arguments.data} if arguments.data else {}
     if arguments.forget is not None:
+        given["forget"] = {}
         given["forget_class"] = _class(arguments.forget, Config.from_profile(arguments.profile, **given).dataset)
     return Config.from_profile(arguments.profile, **given)
 

@@ -8,8 +8,9 @@ import torch
 
 from ..checks import SettingError, checked, from_yaml, listed, shown
 from ..command_line import add_overrides, overrides, said, table
-from ..config import Config, class_index
+from ..config import Config
 from ..data import DATASETS
+from ..data.request import class_index
 from ..experiment.experiment import Experiment
 from ..experiment.workers import cores
 from . import command

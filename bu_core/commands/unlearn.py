@@ -39,7 +39,7 @@ def unlearn(arguments: argparse.Namespace) -> None:
         # What the model was before its training may take a pretraining to know, and few ask for it.
         initial = experiment.initial() if name == "retrain" or settings.get("reset") else original
         changed = ", ".join(f"{each} {value}" for each, value in changed_settings(name, settings).items())
-        said(f"{name} ({changed or 'its defaults'}): forgetting {split.classes[split.forget_class]}")
+        said(f"{name} ({changed or 'its defaults'}): forgetting {experiment.forgotten}")
         with Stopwatch(experiment.device) as watch:
             model = METHODS[name](UnlearningTask(original, initial, split, experiment.recipe), **settings)
     said(f"  {len(split.forget_train):,} images forgotten in {watch.seconds:.1f} s")

@@ -1,4 +1,4 @@
-"""Data sets as uint8 images on one device, and their split by class into the four sets of the paper.
+"""Data sets as uint8 images on one device, and their split into the four sets of the paper.
 
 `load` gives a `Dataset`; `split` divides it into D_r, D_f (training data that remain, that are to be forgotten) and
 D_rt, D_ft (the same for test data). Everything is checked here, before any work: a missing folder, a class folder
@@ -7,43 +7,92 @@ without its twin, a file that is not read, an image that cannot be decoded.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..checks import SettingError, keyword_settings, one_of, path_of, shown
 from . import cifar10, digits, faces
 from .images import Dataset, LabelledImages, pixels
+from .request import Request, chosen, described
 
-__all__ = ["DATASETS", "SPLITS", "Dataset", "ForgetSplit", "LabelledImages", "Source", "load", "pixels", "split"]
+__all__ = [
+    "DATASETS", "SPLITS", "Dataset", "ForgetSplit", "LabelledImages", "Request", "Source", "described", "load",
+    "pixels", "split",
+]  # fmt: skip
 
 SPLITS = ("remain_train", "forget_train", "remain_test", "forget_test")
 
 
 @dataclass(frozen=True)
 class ForgetSplit:
-    """A data set divided by the class that is to be forgotten (paper, section 3).
+    """A data set divided by what is to be forgotten (paper, section 3).
 
-    remain_train is D_r, forget_train is D_f, remain_test is D_rt, forget_test is D_ft.
+    remain_train is D_r, forget_train is D_f, remain_test is D_rt, forget_test is D_ft. `forget_classes`: the classes
+    that are forgotten whole; none where single images are. Then D_ft is a yardstick: test images of the classes that
+    D_f is of, which no model has seen and none is asked to forget.
     """
 
     classes: tuple[str, ...]
-    forget_class: int
+    forget_classes: tuple[int, ...]
     remain_train: LabelledImages
     forget_train: LabelledImages
     remain_test: LabelledImages
     forget_test: LabelledImages
 
+    @property
+    def forget_class(self) -> int:
+        """The one class that is forgotten. Raises SettingError where more are, or none is: not every question fits."""
+        if len(self.forget_classes) != 1:
+            which = f"{len(self.forget_classes)} classes" if self.forget_classes else "single images"
+            raise SettingError(f"forget: this asks for one class, and {which} are to be forgotten")
+        return self.forget_classes[0]
 
-def split(dataset: Dataset, forget_class: int, device: torch.device) -> ForgetSplit:
-    """Divide `dataset` by `forget_class` and put the four parts on `device`."""
+    @property
+    def remaining_classes(self) -> list[int]:
+        """The classes that are not forgotten whole, in order."""
+        return [label for label in range(len(self.classes)) if label not in self.forget_classes]
+
+    def of_class(self, label: int) -> "ForgetSplit":
+        """The same with one of the forgotten classes alone in D_f and D_ft; the others are in no set."""
+        train, test = self.forget_train, self.forget_test
+        only = train[train.labels == label], test[test.labels == label]
+        return replace(self, forget_classes=(label,), forget_train=only[0], forget_test=only[1])
+
+    def barred(self, logits: Tensor, own: Tensor | None = None) -> Tensor:
+        """Logits, (N, K), that are minus infinity for the forgotten classes.
+
+        Where single images are forgotten, each image's `own` label is barred, int64, (N,); without it nothing is.
+        """
+        if self.forget_classes:
+            return logits.index_fill(1, torch.tensor(self.forget_classes, device=logits.device), -torch.inf)
+        return logits if own is None else logits.scatter(1, own[:, None], -torch.inf)
+
+
+def split(dataset: Dataset, forget: int | Request, device: torch.device) -> ForgetSplit:
+    """Divide `dataset` by a class or a request that was checked, and put the four parts on `device`.
+
+    Of a request for single images, D_ft is one random half of the test images of the classes in D_f, and D_rt the
+    rest. Raises SettingError for a request that means no training image, or all of them.
+    """
+    train, test = dataset.train.labels, dataset.test.labels
+    classes: tuple[int, ...] = ()
+    if isinstance(forget, int) or "classes" in forget:
+        classes = (forget,) if isinstance(forget, int) else forget["classes"]
+        wanted = torch.tensor(classes)
+        asked = {"train": torch.isin(train, wanted), "test": torch.isin(test, wanted)}
+    else:
+        asked = {"train": chosen(forget, train), "test": torch.zeros(len(test), dtype=torch.bool)}
+        alike = torch.isin(test, train[asked["train"]].unique()).nonzero().flatten()
+        order = torch.randperm(len(alike), generator=torch.Generator().manual_seed(forget.get("seed", 0)))
+        asked["test"][alike[order[: len(alike) // 2]]] = True
     parts = {}
     for side, data in (("train", dataset.train), ("test", dataset.test)):
-        forget = data.labels == forget_class
-        parts[f"remain_{side}"] = data[~forget].to(device)
-        parts[f"forget_{side}"] = data[forget].to(device)
-    return ForgetSplit(dataset.classes, forget_class, **parts)
+        parts[f"remain_{side}"] = data[~asked[side]].to(device)
+        parts[f"forget_{side}"] = data[asked[side]].to(device)
+    return ForgetSplit(dataset.classes, classes, **parts)
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,14 @@ from torch import Tensor
 from .. import training
 from ..audits.evidence import Evidence
 from ..checks import SettingError
-from ..config import Config, class_index
-from ..data import SPLITS, ForgetSplit, LabelledImages, load, split
+from ..config import Config
+from ..data import SPLITS, ForgetSplit, LabelledImages, described, load, split
+from ..data.request import checked_request, class_index
 from ..measures import Outputs
 from ..models import Classifier
 from ..precision import Workload
 from ..store import Store
+from ..unlearning import METHODS
 from ..unlearning.file import check_fit
 from . import environment as places
 from .environment import Environment
@@ -69,6 +71,9 @@ class Experiment(Fitting):
             shape, width = self.dataset.train.images.shape[1:], config.width
             work = Workload(config.model, width, (shape[0], shape[1], shape[2]), config.batch_size)
             self.precision = training.resolve_precision(config.precision, self.device, work)
+        self._check_methods()
+        if self.config.forget and not self.record:
+            self.split  # noqa: B018 (a request that means no image, or all of them, is refused here)
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
@@ -85,8 +90,26 @@ class Experiment(Fitting):
         def numbered(change: Mapping[str, Any]) -> dict[str, Any]:
             return {name: index(value) if name == "forget_class" else value for name, value in change.items()}
 
+        forget, *requests = (
+            checked_request(each, self.dataset.classes, config.dataset) for each in (config.forget, *config.requests)
+        )
         elsewhere = tuple(numbered(change) for change in config.elsewhere)
-        return replace(config, forget_class=index(config.forget_class), elsewhere=elsewhere)
+        asked: dict[str, Any] = {"elsewhere": elsewhere, "forget": forget, "requests": tuple(requests)}
+        return replace(config, forget_class=index(config.forget_class), **asked)
+
+    def _check_methods(self) -> None:
+        """Refuse methods that cannot do what `forget` asks for."""
+        forget = self.config.forget
+        for name in self.config.methods:
+            if forget and METHODS[name].one_class:
+                what = described(forget, self.dataset.classes)
+                raise SettingError(f"methods: {name} forgets one class alone, and forget asks for {what}; leave it out")
+
+    @property
+    def forgotten(self) -> str:
+        """What is to be forgotten, in words."""
+        config, classes = self.config, self.dataset.classes
+        return described(config.forget or {"classes": (config.forget_class,)}, classes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,7 +128,7 @@ class Experiment(Fitting):
             lacks = f"this needs the images of {self.dataset.name}, and {self.record.shown} holds none"
             raise SettingError(f"data_dir: {lacks}; set data_dir to compute it again (book/data.md)")
         assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
-        return split(self.dataset, self.config.forget_class, self.device)
+        return split(self.dataset, self.config.forget or self.config.forget_class, self.device)
 
     @cached_property
     def here(self) -> Environment:  # type: ignore[override]
@@ -175,9 +198,12 @@ class Experiment(Fitting):
         Another `seed` draws other initial weights and another order of the samples, from the same images.
         """
         changed = copy.copy(self)
+        if "forget_class" in change:
+            change["forget"] = {}
         changed.config = config = self._with_classes(
-            replace(self.config, elsewhere=(), methods=tuple(methods), **change)
+            replace(self.config, elsewhere=(), requests=(), methods=tuple(methods), **change)
         )
+        changed._check_methods()
         changed.precision = precision = change.get("precision", self.precision)
         changed.recipe = replace(self.recipe, epochs=config.epochs, lr=config.lr, precision=precision, seed=config.seed)
         changed._models, changed._recordings, changed._answered, changed._evidence = {}, {}, {}, {}

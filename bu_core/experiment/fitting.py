@@ -15,6 +15,7 @@ from ..attacks.shadow_models import halves
 from ..checks import SettingError
 from ..config import Config
 from ..data import Dataset, ForgetSplit, LabelledImages
+from ..data.request import request_key
 from ..models import Classifier, pretraining
 from ..models.weights import digest_of
 from ..results import Artefact
@@ -70,7 +71,13 @@ class Fitting:
         settings = changed_settings(name, config.unlearning[name])
         if name == "file":
             settings = {"weights": digest_of(settings["weights"])}
-        return key | {"method": name, "settings": settings, "forget_class": config.forget_class}
+        return key | {"method": name, "settings": settings} | self.forget_key
+
+    @property
+    def forget_key(self) -> dict[str, Any]:
+        """What is to be forgotten, as a key holds it."""
+        config = self.config
+        return {"forget": request_key(config.forget)} if config.forget else {"forget_class": config.forget_class}
 
     def _made_by(self, recipe: training.Recipe) -> dict[str, Any]:
         return {
@@ -207,7 +214,7 @@ class Fitting:
 
     def shadow_keys(self) -> list[dict[str, Any]]:
         """All that decides each shadow model: what decides a Retrain, and its number."""
-        key = self.key("original") | {"forget_class": self.config.forget_class}
+        key = self.key("original") | self.forget_key
         return [key | {"shadow": number} for number in range(self.config.shadow_models)]
 
     def shadow(self, number: int) -> tuple[Tensor, Tensor]:

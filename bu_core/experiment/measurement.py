@@ -67,9 +67,8 @@ class Measurement(Generic[Result]):
             "version": self.version,
             "constants": dict(self.constants()),
             "models": {name: experiment.key(name) for name in dict.fromkeys((*models, *of))},
-            "forget_class": experiment.config.forget_class,
             "arguments": given,
-        }
+        } | experiment.forget_key
         if self.sampled:
             key["sample_size"] = experiment.config.sample_size
         if self.timed:

@@ -251,7 +251,7 @@ def _sources(experiment: Experiment) -> Iterator[tuple[str, float, int, Tensor]]
         count = min(GIVEN, int(len(forgotten) / share))
         there = some(forgotten, round(share * count))
         yield "mixed", share, 0, torch.cat([there, some(remaining, count - len(there))])
-    others = [number for number in range(len(split.classes)) if number != split.forget_class]
+    others = split.remaining_classes
     for at_once in CLASSES_AT_ONCE:
         for first in range(0, len(others) - at_once + 1, at_once):
             chosen = torch.tensor(others[first : first + at_once], device=remaining.labels.device)

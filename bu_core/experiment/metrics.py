@@ -11,7 +11,7 @@ from ..attacks.own_outputs import from_own_outputs
 from ..attacks.register import ATTACKS
 from ..attacks.shadow_models import from_shadows
 from ..audits.reestimation import reestimated
-from ..data import SPLITS
+from ..data import SPLITS, described
 from ..measures import EntropyDistances, Outputs
 from ..results import as_json
 from ..store import write_json
@@ -83,8 +83,8 @@ class Metrics:
 
     @property
     def forgotten(self) -> str:
-        """The name of the forgotten class."""
-        return self.dataset.classes[self.config["forget_class"]]
+        """What was forgotten, in words: the name of a class, or of a request."""
+        return described(self.config["forget"] or {"classes": [self.config["forget_class"]]}, self.dataset.classes)
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in `metrics.json`: the means of the entropy beside its histogram, and diverged models.

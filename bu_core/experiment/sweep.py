@@ -27,8 +27,9 @@ import torch
 from tqdm import tqdm
 
 from ..checks import SettingError
-from ..config import Config, class_index
+from ..config import Config
 from ..data import DATASETS, SPLITS
+from ..data.request import class_index
 from ..measures import Interval, interval
 from ..results import Artefact, as_json
 from ..store import Store, write_bytes, write_json

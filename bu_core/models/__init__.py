@@ -139,8 +139,8 @@ def statistics(layer: _BatchNorm) -> tuple[Tensor, Tensor]:
     return layer.running_mean, layer.running_var
 
 
-def reset_last(model: Classifier, initial: Classifier, blocks: int, output: int) -> Classifier:
-    """A copy of `model` whose last `blocks` parts with weights, and whose output neuron `output`, are `initial`'s.
+def reset_last(model: Classifier, initial: Classifier, blocks: int, outputs: Sequence[int]) -> Classifier:
+    """A copy of `model` whose last `blocks` parts with weights, and whose output neurons `outputs`, are `initial`'s.
 
     A part is an entry of the body: of All-CNN a convolution with its normalisation, of a ResNet a stage. Where there
     are fewer, all are.
@@ -151,16 +151,16 @@ def reset_last(model: Classifier, initial: Classifier, blocks: int, output: int)
         block.load_state_dict(other.state_dict())
     with torch.no_grad():
         for weight, first in zip(changed.classifier.parameters(), initial.classifier.parameters(), strict=True):
-            weight[output] = first[output]
+            weight[list(outputs)] = first[list(outputs)]
     return changed
 
 
-def row_erased(model: Classifier, output: int) -> Classifier:
-    """A copy of `model` whose output neuron `output` is set to zero: its logit is 0 for every image."""
+def row_erased(model: Classifier, outputs: Sequence[int]) -> Classifier:
+    """A copy of `model` whose output neurons `outputs` are set to zero: their logits are 0 for every image."""
     changed = copy.deepcopy(model)
     with torch.no_grad():
         for weight in changed.classifier.parameters():
-            weight[output] = 0
+            weight[list(outputs)] = 0
     return changed
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..checks import AnyBatchNorm, Epochs, Keep, LearningRate, PixelDistance, Range, Remaining, SettingError
 from ..data import LabelledImages, pixels
 from ..models import Classifier, reset_last, row_erased
-from ..training import Penalty, Precision, at_once, autocast, predict
+from ..training import Penalty, Precision, at_once, autocast
 from . import companions
 from .inversion import inverted
 from .register import method
@@ -72,30 +72,32 @@ def boundary_shrink(
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
     if target == "nearest":
         logits = crossed_logits(original, forget, epsilon, precision, *walk)
-        labels = nearest_incorrect(logits, forget.labels)
+        labels = nearest_incorrect(task.split.barred(logits), forget.labels)
         data = task.relabelled(weighted_targets(logits, labels) if reweighting else labels)
+    elif target == "soft":
+        data = task.masked()
     else:
-        logits = predict(original, forget.images, precision) * (target == "soft")
-        data = task.relabelled(companions.masked(logits, task.split.forget_class))
-    images = None
+        even = torch.zeros(len(forget), len(task.split.classes), device=forget.labels.device)
+        data = task.relabelled(task.split.barred(even, forget.labels).softmax(1))
+    images = own = None
     if stand_ins == "crossed":
-        images = crossed_images(original, forget, epsilon, precision, *walk)
+        images, own = crossed_images(original, forget, epsilon, precision, *walk), forget.labels
     elif stand_ins == "inverted":
-        others = [label for label in range(len(task.split.classes)) if label != task.split.forget_class]
+        others = task.split.remaining_classes
         shape, seed = forget.images.shape[1:], task.recipe.seed
         images = inverted(original, others, shape, inversions, inversion_steps, precision, seed)
     elif remaining:
         images = companions.remaining_images(task, remaining)
     without_class = reset > 0 or not remaining
-    beside = companions.answered(task, images, keep, without_class) if images is not None else None
+    beside = companions.answered(task, images, keep, without_class, own) if images is not None else None
     how: dict[str, Any] = {"label": "boundary_shrink", "batchnorm": batchnorm, "companions": beside}
     if curvature:
         how["penalty"] = kept_curvature(original, forget, curvature)
     if disperse:
         how["on_features"] = lambda features: disperse * alikeness(features)
-    start = reset_last(original, task.initial, reset, task.split.forget_class) if reset else original
+    start = reset_last(original, task.initial, reset, task.split.forget_classes) if reset else original
     model = task.fitted(start, data, epochs=epochs, lr=lr, **how)
-    return row_erased(model, task.split.forget_class) if output_row == "erased" else model
+    return row_erased(model, task.split.forget_classes) if output_row == "erased" else model
 
 
 def alikeness(features: Tensor) -> Tensor:

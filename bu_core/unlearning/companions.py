@@ -45,13 +45,13 @@ def companions(task: UnlearningTask, remaining: int, keep: float) -> Companions 
     return answered(task, remaining_images(task, remaining), keep) if remaining else None
 
 
-def answered(task: UnlearningTask, images: Tensor, keep: float, without_class: bool = False) -> Companions:
-    """Images as companions that keep the original's answers, or these without the forgotten class (`masked`)."""
+def answered(
+    task: UnlearningTask, images: Tensor, keep: float, without_class: bool = False, own: Tensor | None = None
+) -> Companions:
+    """Images as companions that keep the original's answers, or these without what is forgotten: `split.barred`.
+
+    `own`: the labels of the images of D_f that these images stand for, int64, (N,), where they do.
+    """
     logits = predict(task.original, images, task.recipe.precision)
-    targets = masked(logits, task.split.forget_class) if without_class else logits.softmax(1)
-    return Companions(images, targets, keep, task.recipe.batch_size)
-
-
-def masked(logits: Tensor, forget_class: int) -> Tensor:
-    """Probabilities, (N, K), without the forgotten class: its logit is taken away, and the others sum to one."""
-    return logits.index_fill(1, torch.tensor([forget_class], device=logits.device), -torch.inf).softmax(1)
+    barred = task.split.barred(logits, own) if without_class else logits
+    return Companions(images, barred.softmax(1), keep, task.recipe.batch_size)

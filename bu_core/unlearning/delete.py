@@ -2,8 +2,6 @@
 
 from ..checks import BatchNorm, Epochs, LearningRate
 from ..models import Classifier
-from ..training import predict
-from .companions import masked
 from .register import method
 from .task import UnlearningTask
 
@@ -12,11 +10,9 @@ from .task import UnlearningTask
 def delete(
     task: UnlearningTask, *, epochs: Epochs = 10, lr: LearningRate = 0.01, batchnorm: BatchNorm = "train"
 ) -> Classifier:
-    """The original, fitted to its own answers on D_f without the forgotten class (`masked`).
+    """The original, fitted to its own answers on D_f without what is forgotten (`UnlearningTask.masked`).
 
     The cross-entropy of these answers has the gradient of the paper's divergence. The released code trains in either
     mode of BatchNorm; the default rate is ours.
     """
-    logits = predict(task.original, task.split.forget_train.images, task.recipe.precision)
-    data = task.relabelled(masked(logits, task.split.forget_class))
-    return task.fitted(task.original, data, label="delete", epochs=epochs, lr=lr, batchnorm=batchnorm)
+    return task.fitted(task.original, task.masked(), label="delete", epochs=epochs, lr=lr, batchnorm=batchnorm)

@@ -28,8 +28,8 @@ def fisher(
     """The original with Gaussian noise on every weight: w' = w + n, n ~ N(0, alpha * `noise_variance`).
 
     The Fisher information is that of `samples` images of D_r, drawn at random; 0 takes all. `output_row="erased"`
-    first sets the last layer's neuron of the forgotten class to 0, as the code released by Golatkar et al. does, and
-    gives it the largest noise. Running statistics of BatchNorm are no weights and stay.
+    first sets the last layer's neuron of each class that is forgotten whole to 0, as the code released by Golatkar et
+    al. does, and gives it the largest noise. Running statistics of BatchNorm are no weights and stay.
     """
     generator = torch.Generator().manual_seed(task.recipe.seed)
     return noised(task, information(task, samples, labels, generator), alpha, output_row, generator)
@@ -58,8 +58,9 @@ def noised(
     with torch.no_grad():
         if output_row == "erased":
             for name, weight in model.classifier.named_parameters():
-                weight[task.split.forget_class] = 0
-                variances[f"classifier.{name}"][task.split.forget_class] = noise_variance(torch.tensor(0.0))
+                for label in task.split.forget_classes:
+                    weight[label] = 0
+                    variances[f"classifier.{name}"][label] = noise_variance(torch.tensor(0.0))
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)  # drawn on the CPU: the same on every device
             weight.add_((alpha * variances[name]).sqrt() * noise.to(weight.device))

@@ -21,12 +21,20 @@ def random_labels(
 ) -> Classifier:
     """The original, fine-tuned on D_f with a wrong label for each image, drawn once and evenly from the K - 1 others.
 
+    Where several classes are forgotten it is drawn from those that remain.
+
     The default learning rate is Boundary Shrink's, so that the two differ in their labels alone.
     """
     split = task.split
     generator = torch.Generator().manual_seed(task.recipe.seed)
-    steps = torch.randint(1, len(split.classes), (len(split.forget_train),), generator=generator)
-    labels = (split.forget_class + steps) % len(split.classes)
+    own = split.forget_train.labels.cpu()
+    if split.forget_classes:
+        first = min(split.forget_classes)
+        others = torch.tensor(sorted(split.remaining_classes, key=lambda label: label < first))
+        labels = others[torch.randint(len(others), own.shape, generator=generator)]
+    else:
+        classes = len(split.classes)
+        labels = (own + torch.randint(1, classes, own.shape, generator=generator)) % classes
     data = task.relabelled(labels.to(split.forget_train.labels.device))
     how = {"label": "random_labels", "batchnorm": batchnorm, "companions": companions(task, remaining, keep)}
     return task.fitted(task.original, data, epochs=epochs, lr=lr, **how)

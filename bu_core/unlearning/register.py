@@ -18,6 +18,7 @@ class Method:
     `title`: its name in tables and figures. `colour`: as `#rrggbb`; Wong's palette (Nature Methods 2011), which
     colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r. `check`: called
     with what messages call the settings, and with all of them; raises SettingError for those that do not go together.
+    `one_class`: whether it can forget one class alone, and neither several nor single images.
     """
 
     unlearn: Callable[..., Classifier]
@@ -25,6 +26,7 @@ class Method:
     colour: str
     goes_through: GoesThrough
     check: Check
+    one_class: bool = False
 
     def __call__(self, task: UnlearningTask, **settings: Any) -> Classifier:
         return self.unlearn(task, **settings)
@@ -36,10 +38,12 @@ def method(
     colour: str = "#999999",
     goes_through: GoesThrough = "forget",
     check: Check = lambda name, settings: None,
+    one_class: bool = False,
 ) -> Callable[[Callable[..., Classifier]], Method]:
     """Make a function `(task, *, ...) -> model` a method; without a title it is called by the function's name."""
 
     def made(unlearn: Callable[..., Classifier]) -> Method:
-        return Method(unlearn, title or unlearn.__name__.replace("_", " ").title(), colour, goes_through, check)
+        called = title or unlearn.__name__.replace("_", " ").title()
+        return Method(unlearn, called, colour, goes_through, check, one_class)
 
     return made

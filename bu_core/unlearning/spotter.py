@@ -7,9 +7,8 @@ from torch.nn import functional as F
 
 from ..checks import BatchNorm, Epochs, LearningRate, PixelDistance, Range
 from ..models import Classifier
-from ..training import predict
 from .boundary_shrink import alikeness, crossed_images
-from .companions import answered, masked
+from .companions import answered
 from .register import method
 from .task import UnlearningTask
 
@@ -35,12 +34,11 @@ def spotter(
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     near = crossed_images(original, forget, epsilon, precision, *_WALK)
-    data = task.relabelled(masked(predict(original, forget.images, precision), task.split.forget_class))
 
     def objective(logits: Tensor, answers: Tensor) -> Tensor:
         return share * F.cross_entropy(logits, answers)
 
     how: dict[str, Any] = {"label": "spotter", "batchnorm": batchnorm, "objective": objective}
-    how["companions"] = answered(task, near, 1 - share, without_class=True)
+    how["companions"] = answered(task, near, 1 - share, without_class=True, own=forget.labels)
     how["on_features"] = lambda features: disperse * alikeness(features)
-    return task.fitted(original, data, epochs=epochs, lr=lr, **how)
+    return task.fitted(original, task.masked(), epochs=epochs, lr=lr, **how)

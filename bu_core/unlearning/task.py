@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..data import ForgetSplit, LabelledImages
 from ..models import Classifier
-from ..training import Checkpoint, Recipe, fit
+from ..training import Checkpoint, Recipe, fit, predict
 
 
 def _nothing_recorded(window: int) -> Mapping[str, Tensor]:
@@ -18,7 +18,7 @@ def _nothing_recorded(window: int) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True)
 class UnlearningTask:
-    """A request to forget one class.
+    """A request to forget what is in D_f.
 
     `original` is w0, trained on D_r and D_f together by `recipe`; `initial` is the model before that training, where
     a retraining starts; `split` holds D_r and D_f on the model's device. Where `checkpoint` is given, `fitted` keeps
@@ -45,6 +45,15 @@ class UnlearningTask:
         recipe = replace(self.recipe, epochs=epochs, lr=lr)
         fit(model, data, recipe, checkpoint=self.checkpoint, **fit_options)
         return model
+
+    def masked(self) -> LabelledImages:
+        """D_f with the original's answers less what is forgotten (`ForgetSplit.barred`), the rest summing to one.
+
+        Zhou et al. (CVPR 2025) call it masked distillation.
+        """
+        forget = self.split.forget_train
+        logits = predict(self.original, forget.images, self.recipe.precision)
+        return self.relabelled(self.split.barred(logits, forget.labels).softmax(1))
 
     def relabelled(self, labels: Tensor) -> LabelledImages:
         """D_f with other labels, int64, (N,), or with a weight for each class, float32, (N, K)."""

@@ -43,4 +43,4 @@ def evidence(
             logits += torch.tensor(lean)
         sets[part] = LabelledImages(torch.zeros(len(labels), 1, 8, 8, dtype=torch.uint8), labels)
         seen[part] = Outputs(logits, labels), features
-    return Planted(ForgetSplit(tuple("abcd"), FORGET, **sets), seen)
+    return Planted(ForgetSplit(tuple("abcd"), (FORGET,), **sets), seen)

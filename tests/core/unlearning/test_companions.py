@@ -16,7 +16,7 @@ from bu_core.models import Classifier, build, reset_last
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, UnlearningTask, changed_settings, method_settings
 from bu_core.unlearning.boundary_shrink import alikeness, crossed_images
-from bu_core.unlearning.companions import answered, masked, remaining_images
+from bu_core.unlearning.companions import answered, remaining_images
 from tests.helpers import refusal, same_state, small_experiment
 
 BESIDE = ["negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding"]
@@ -71,7 +71,7 @@ def test_a_masked_target_never_raises_the_forgotten_class(task: UnlearningTask, 
     """The gradient of the loss in its logit is its probability, whatever the answer: a step only lowers it."""
     forget = task.split.forget_train
     logits = (predict(task.original, forget.images, "fp32") * (target == "soft")).requires_grad_()
-    targets = masked(logits.detach(), 2)
+    targets = task.split.barred(logits.detach()).softmax(1)
     assert (targets[:, 2] == 0).all()
     torch.testing.assert_close(targets.sum(1), torch.ones(len(forget)))
     (gradient,) = torch.autograd.grad(F.cross_entropy(logits, targets, reduction="sum"), logits)
@@ -83,8 +83,9 @@ def test_a_masked_target_never_raises_the_forgotten_class(task: UnlearningTask, 
     assert [before.mean().item(), *means] == sorted([before.mean().item(), *means], reverse=True)
 
 
-def test_a_uniform_target_gives_the_others_an_even_share():
-    assert torch.equal(masked(torch.zeros(2, 5), 1), torch.tensor([[0.25, 0, 0.25, 0.25, 0.25]] * 2))
+def test_a_uniform_target_gives_the_others_an_even_share(task: UnlearningTask):
+    parts = dataclasses.replace(task.split, forget_classes=(1,))
+    assert torch.equal(parts.barred(torch.zeros(2, 5)).softmax(1), torch.tensor([[0.25, 0, 0.25, 0.25, 0.25]] * 2))
 
 
 # --- the methods --------------------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ def test_alikeness_is_the_mean_cosine_of_two_rows():
 
 def test_a_reset_takes_the_last_blocks_and_one_output_from_before_the_training(task: UnlearningTask):
     before = copy.deepcopy(task.original)
-    changed = reset_last(task.original, task.initial, 2, 2)
+    changed = reset_last(task.original, task.initial, 2, [2])
     for number in range(8):
         assert same_state(changed.body[number], (task.initial if number >= 6 else task.original).body[number])
     weight = changed.classifier.weight
@@ -157,7 +158,7 @@ def test_a_reset_takes_the_last_blocks_and_one_output_from_before_the_training(t
     assert torch.equal(weight[[0, 1, 3]], task.original.classifier.weight[[0, 1, 3]])
     assert same_state(task.original, before)
     other = build("allcnn", 3, 4, 0.1, seed=5)
-    assert same_state(reset_last(task.original, other, 99, 0).body, other.body)
+    assert same_state(reset_last(task.original, other, 99, [0]).body, other.body)
 
 
 # --- settings -----------------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ def test_random_labels_are_never_the_own_and_evenly_spread(task: UnlearningTask,
 
     count = 4000
     part = LabelledImages(torch.zeros(count, 3, 8, 8, dtype=torch.uint8), torch.full((count,), forget_class))
-    parts = dataclasses.replace(task.split, classes=tuple("abcde"), forget_class=forget_class, forget_train=part)
+    parts = dataclasses.replace(task.split, classes=tuple("abcde"), forget_classes=(forget_class,), forget_train=part)
     run("random_labels", dataclasses.replace(task, split=parts))
     labels = fit.only()["data"].labels
     counts = labels.bincount(minlength=5).tolist()
