@@ -30,6 +30,7 @@ MEASURED = {
     "masked_ladder": "the ladder of audits of the masked original",
     "neighbour_search": "the search for neighbours",
     "outputs": "the answers",
+    "per_sample": "the audit of single images",
     "recovered": "the accuracies after re-estimation",
     "returned": "re-estimation on images of other sources",
     "scaling": "how the cost grows",

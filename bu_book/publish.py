@@ -53,7 +53,7 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
                 chapter.measure(experiment)
         with contextlib.suppress(NotRecorded):
             movable.coming_back(experiment)
-            audit.climbed(experiment, everything=True)
+            audit.record(experiment, singly=name == audit.ASKED_ON)
     if not _shows_people(experiment.dataset) and not repeats:
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:

@@ -7,11 +7,12 @@ restores nothing, that is no proof of forgetting: a single audit looks in one pl
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from textwrap import fill
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -20,27 +21,48 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from pandas.io.formats.style import Styler
 
-from bu_core.audits.ladder import RUNGS, Climb, Reading, Rung, reading
+from bu_core.audits.ladder import RUNGS, Audited, Climb, Reading, Rung, reading
+from bu_core.audits.summaries import Summaries
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder, masked_ladder
+from bu_core.experiment.lasting import trace
 from bu_core.experiment.metrics import Evaluation, evaluation
+from bu_core.experiment.per_sample import PerSample, SampleScores, per_sample
 from bu_core.experiment.record import NotRecorded
+from bu_core.unlearning import METHODS
 
 from ..gaps import Gaps, Gathering
-from ..replicates import replicates
-from ..style import GREY, PAPER, as_table, colour, in_figure, in_html, number, set_title, title, with_ends
+from ..replicates import CLIMBED_HERE, replicates
+from ..style import (
+    GREY,
+    INK,
+    PAPER,
+    as_table,
+    colour,
+    in_figure,
+    in_html,
+    number,
+    set_title,
+    sets_named,
+    title,
+    with_ends,
+)
 from ..variations import (
     BOUNDARY_METHODS,
     REESTIMATED_ON,
+    STATISTICS_ALONE,
+    TAKEN_APART,
     Variation,
     Variations,
     by_model,
+    keeps_statistics,
     mean,
     most_images,
     repeated,
     variations,
 )
+from . import lasting
 from .what_forgets import Curves, forgetting_curves, recovered
 
 RESTORED_ABOVE = 10  # percent of D_f: above it, and by as much above what it was before, the class is restored
@@ -111,50 +133,64 @@ def measure(experiment: Experiment) -> Audit:
 
 # --- the ladder ---------------------------------------------------------------------------------------------------
 
-MASKED = "masked"  # the original with its output row at zero
-CLIMBED_HERE = ("original", "retrain", "boundary_shrink", "file")  # where nothing is recorded: 6 s each for the digits
+# Rows that no method of the register makes: two controls, and settings of the chapter on lasting.
+MASKED, DRIFTED = "masked", "drifted"
+CONTROLS = {MASKED: "Masked original", DRIFTED: "Drifted original"}
+LASTING = {"lasting": "Lasting method", "lasting_longer": "Lasting, longer", "lasting_alone": "Lasting, no images"}
 
 
 @dataclass(frozen=True)
 class Climbed:
-    """What every rung finds: `readings[model][rung]`, one of each replicate that has it; the original comes first.
+    """What every rung finds: `readings[row][rung]`, one of each replicate that has it; the original comes first.
 
+    A row is a model's name, or one of CONTROLS or LASTING. `summaries`: of each row that climbed the whole ladder.
     `seeds`: the replicates, in words. `repeats`: whether they are those of the run that the config names for that.
     `not_climbed`: models of this run that were left out, since nothing of them is recorded and it takes long.
     """
 
     readings: dict[str, dict[str, list[Reading]]]
+    summaries: dict[str, list[Summaries]]
     seeds: list[str]
     repeats: bool
     not_climbed: list[str]
     gaps: Gaps
 
-    def value(self, model: str, rung: str) -> float | None:
-        """The mean over the replicates; None where the rung needs Retrains and there are none."""
-        return mean([found.value for found in self.readings[model][rung]])
+    def values(self, row: str, rung: str) -> list[float]:
+        """What a rung found, of every replicate that climbed it."""
+        return [found.value for found in self.readings[row][rung] if found.value is not None]
 
-    def outside(self, model: str, rung: str) -> float | None:
+    def value(self, row: str, rung: str) -> float | None:
+        """The mean of `values`; None where there are none."""
+        values = self.values(row, rung)
+        return statistics.fmean(values) if values else None
+
+    def outside(self, row: str, rung: str) -> float | None:
         """How far a model lies outside Retrain's range, as a share of what the original does, the mean over replicates.
 
         Above 0 there is more of the class than in Retrain, below it is hidden further; -1 and 1 are the ends. None
         where there is no Retrain to compare with.
         """
         original = [abs(away) for away in map(_away, self.readings["original"][rung]) if away is not None]
-        own = [away for away in map(_away, self.readings[model][rung]) if away is not None]
+        own = [away for away in map(_away, self.readings[row][rung]) if away is not None]
         if not own or not original:
             return None
         known, slack = RUNGS[rung].known == "above", RUNGS[rung].slack
         shares = [away / max(slack, sum(original) / len(original)) * (1 if known else -1) for away in own]
         return max(-1.0, min(1.0, sum(shares) / len(shares)))
 
-    def told_by(self, model: str, rung: str) -> bool:
-        """Whether a rung tells a model from Retrain in more than half of its replicates."""
-        found = self.readings[model][rung]
-        return 2 * sum(each.verdict == "still known" for each in found) > len(found)
+    def told_by(self, row: str, rung: str) -> bool:
+        """Whether a rung tells a model from Retrain in more than half of the replicates that climbed it."""
+        verdicts = [each.verdict for each in self.readings[row][rung] if each.side is not None]
+        return 2 * verdicts.count("still known") > len(verdicts)
 
-    def told_apart(self, model: str) -> list[str]:
+    def told_apart(self, row: str) -> list[str]:
         """The rungs that tell a model from Retrain."""
-        return [rung for rung in RUNGS if self.told_by(model, rung)]
+        return [rung for rung in RUNGS if self.told_by(row, rung)]
+
+    def fewer(self, row: str) -> str:
+        """Of how many replicates a row is, in words to stand behind its name; "" where it is of all."""
+        count, most = len(self.readings[row]["output"]), len(self.seeds)
+        return f" ({count} of {most} seeds)" if count < most else ""
 
     @property
     def retrains(self) -> int:
@@ -163,8 +199,8 @@ class Climbed:
 
     @property
     def unlearned(self) -> list[str]:
-        """The models that a method made, Retrain apart."""
-        return [name for name in self.readings if name not in ("original", MASKED, "retrain")]
+        """The models that a published method made, Retrain apart."""
+        return [row for row in self.readings if row in METHODS and row != "retrain"]
 
     def range(self, rung: str) -> tuple[float, float] | None:
         """Retrain's range with the slack of the rung; None without a Retrain."""
@@ -181,9 +217,9 @@ def _away(found: Reading) -> float | None:
 def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
     """The ladder of every model that is recorded, over the replicates of a run; see `replicates`.
 
-    Where there is no record, the models of CLIMBED_HERE are climbed with, and with `everything` all of them.
+    Where there is no record, the models of CLIMBED_HERE are climbed with, and with `everything` all rows.
     """
-    gathering, runs = Gathering(), replicates(experiment)
+    runs = replicates(experiment)
     base, alone = next(iter(runs.values())), {f"seed {experiment.config.seed}": experiment}
     if base is not experiment:
         try:
@@ -192,31 +228,51 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
             base, runs = experiment, alone
     elif not experiment.record and not everything:
         runs = alone
-    climbs: dict[str, dict[str, Climb]] = {"original": {}, MASKED: {}}
-    here = [name for name in base.names if base.record or everything or name in CLIMBED_HERE]
-    for seed, run in runs.items():
-        for name in (*here[:1], MASKED, *here[1:]):
-            what = f"{model_title(name)}, {seed}" if len(runs) > 1 else model_title(name)
-            if name not in (MASKED, *run.names):
-                continue
-            made = gathering.ask(what, masked_ladder, run) if name == MASKED else gathering.ask(what, ladder, run, name)
-            if made is not None:
-                climbs.setdefault(name, {})[seed] = made
-        for name in _beside(experiment, base):
-            with suppress(NotRecorded):
-                climbs.setdefault(name, {})[seed] = ladder(run, name)
-    gathering.needs_some(climbs["original"])
-    retrains = list(climbs.get("retrain", {}).values())
-    images = len(experiment.outputs("original")["forget_test"].labels)
+    whole = base.record is not None or everything
+    gathering, lacking = Gathering(), list[str]()
+    found: dict[str, list[Audited]] = {}
+    for row, ask in _ladder_rows(experiment, base, runs, whole):
+        asked = [gathering.ask(row, ask, run) for run in runs.values() if row not in base.names or row in run.names]
+        if there := [each for each in asked if each is not None]:
+            found[row] = there
+        else:
+            lacking.append(row_title(row))
+    gathering.needs_some(found.get("original"))
+    retrains, images = found.get("retrain", []), _unseen(experiment)
+    readings = {
+        row: {name: [reading(rung, each, retrains, images) for each in every] for name, rung in RUNGS.items()}
+        for row, every in found.items()
+    }
+    summaries = {row: [each.summaries for each in every if isinstance(each, Climb)] for row, every in found.items()}
+    left = [name for name in base.names if not whole and name not in CLIMBED_HERE]
+    return Climbed(readings, summaries, list(runs), base is not experiment, left, Gaps(lacking))
 
-    def read(made: Climb) -> dict[str, Reading]:
-        return {rung: reading(asked, made, retrains, images) for rung, asked in RUNGS.items()}
 
-    climbs |= {"retrain": climbs.pop("retrain", {})}  # the measure comes last
-    readings = {name: [read(made) for made in every.values()] for name, every in climbs.items() if every}
-    by_rung = {name: {rung: [each[rung] for each in every] for rung in RUNGS} for name, every in readings.items()}
-    left = [name for name in base.names if name not in here]
-    return Climbed(by_rung, list(runs), base is not experiment, left, gathering.gaps)
+def _ladder_rows(
+    experiment: Experiment, base: Experiment, runs: Mapping[str, Experiment], whole: bool
+) -> Iterator[tuple[str, Callable[[Experiment], Audited]]]:
+    """The rows of the ladder in their order, Retrain last, and how each is asked of a replicate."""
+    methods = [name for name in base.config.methods if whole or name in CLIMBED_HERE]
+    yield "original", partial(_climb, "original")
+    yield MASKED, masked_ladder
+    if whole and keeps_statistics(base):
+        yield DRIFTED, partial(_traced, lasting.SHRINK, STATISTICS_ALONE)
+    for name in (*methods, *_beside(experiment, base)):
+        if name != "retrain":
+            yield name, partial(_climb, name)
+    if whole and keeps_statistics(base):
+        for row, setting in _lasting(base.config.dataset, len(runs) > 1).items():
+            yield row, partial(_traced, setting.method, setting.settings)
+    if "retrain" in methods:
+        yield "retrain", partial(_climb, "retrain")
+
+
+def _climb(model: str, run: Experiment) -> Audited:
+    return ladder(run, model)
+
+
+def _traced(method: str, settings: Mapping[str, Any], run: Experiment) -> Audited:
+    return trace(run.with_settings(method, **settings), method)
 
 
 def _beside(experiment: Experiment, base: Experiment) -> list[str]:
@@ -227,9 +283,77 @@ def _beside(experiment: Experiment, base: Experiment) -> list[str]:
     return [name for name in own.methods if name not in base.names and own.unlearning[name] == other.unlearning[name]]
 
 
-def model_title(name: str) -> str:
-    """How a model of the ladder is called."""
-    return "Masked original" if name == MASKED else title(name)
+def _lasting(dataset: str, replicated: bool) -> dict[str, lasting.Setting]:
+    """The settings of LASTING for a data set, as the chapter on lasting has them; a single run lacks the longer one."""
+    of_run = (*lasting.tuned(dataset), *lasting.LASTING) if replicated else lasting.elsewhere(dataset)
+    named = {setting.called: setting for setting in of_run}
+    best = named.get(lasting.TUNED_TITLE, lasting.RECOMMENDED)
+    chosen = {"lasting": best, "lasting_longer": named.get(lasting.LONGER.called)}
+    chosen["lasting_alone"] = named[lasting.NO_IMAGE.called]
+    return {row: setting for row, setting in chosen.items() if setting is not None}
+
+
+def _unseen(experiment: Experiment) -> int:
+    """How many images D_ft has; it is asked of the network that a record has the answers of."""
+    config = experiment.record.content["config"] if experiment.record else experiment.config.as_dict()
+    answered = experiment.variation((), model=config["model"])
+    return len(answered.outputs("original")["forget_test"].labels)
+
+
+def row_title(row: str) -> str:
+    """How a row of the ladder is called."""
+    return (CONTROLS | LASTING).get(row) or title(row)
+
+
+def row_colour(row: str) -> str:
+    """The colour of a row, in every figure."""
+    return GREY if row in CONTROLS else lasting.COLOUR if row in LASTING else colour(row)
+
+
+def without_statistics(experiment: Experiment, everything: bool = False) -> list[Experiment]:
+    """The variations of a recorded run that have another network, and nothing else changed, such as GroupNorm.
+
+    They climb with Retrain and with TAKEN_APART, the methods of which every variation is evaluated. Without a record
+    there are none, but with `everything`.
+    """
+    if not experiment.record and not everything:
+        return []
+    methods = [name for name in experiment.config.methods if name in (*TAKEN_APART, "retrain")]
+    changes = [change for change in experiment.config.elsewhere if set(change) == {"model"}]
+    return [experiment.variation(methods, **change) for change in changes]
+
+
+# --- single images ------------------------------------------------------------------------------------------------
+
+ASKED_SINGLY = ("original", *BOUNDARY_METHODS, "retrain")
+ASKED_ON = "digits"  # the record of the audit of single images: 32 models of a kind take minutes there
+
+
+@dataclass(frozen=True)
+class SingleImages:
+    """What tells many models of a kind from as many Retrains image by image, by the kind; the original first."""
+
+    kinds: dict[str, PerSample]
+    gaps: Gaps
+
+
+def single_images(experiment: Experiment, everything: bool = False) -> SingleImages:
+    """The audit of single images, as far as it is recorded; it is computed with `everything` alone."""
+    if not experiment.record and not everything:
+        raise NotRecorded("the audit of single images, which trains dozens of models")
+    gathering = Gathering()
+    asked = {name: gathering.ask(title(name), per_sample, experiment, name) for name in ASKED_SINGLY}
+    found = {name: made for name, made in asked.items() if made is not None}
+    gathering.needs_some(found)
+    return SingleImages(found, gathering.gaps)
+
+
+def record(experiment: Experiment, *, singly: bool) -> None:
+    """All of the ladder that the page shows of a run, computed where it is not there; `singly`: single images too."""
+    for run in (experiment, *without_statistics(experiment, everything=True)):
+        climbed(run, everything=True)
+    if singly:
+        single_images(experiment, everything=True)
 
 
 # --- settings whose forgetting stays ------------------------------------------------------------------------------
@@ -351,23 +475,32 @@ MORE, HIDDEN = "#D55E00", "#0072B2"  # more of the class than in Retrain, and hi
 
 
 def heat_map(made: Climbed) -> Figure:
-    """A row a model, a column a rung; in each cell the value, its colour how far that lies outside Retrain's range."""
-    names = list(made.readings)
-    figure, axes = plt.subplots(figsize=(9, 0.4 * len(names) + 1.5), layout="constrained")
-    for row, name in enumerate(names):
+    """A row a model, a column a rung; in each cell the value, its colour how far that lies outside Retrain's range.
+
+    Bold is what the rung tells from Retrain. The last row is the range. It is as narrow as a phone can show.
+    """
+    rows = [row for row in made.readings if row != "retrain"]
+    names = [in_figure(row_title(row) + made.fewer(row)) for row in rows]
+    figure, axes = plt.subplots(figsize=(5, 0.27 * len(rows) + 2.2), layout="constrained")
+    for place, row in enumerate(rows):
+        if place and _group(row) != _group(rows[place - 1]):
+            axes.axhline(place - 0.5, color=GREY, linewidth=0.8)
         for column, (rung, asked) in enumerate(RUNGS.items()):
-            outside, value = made.outside(name, rung), made.value(name, rung)
-            if outside and name != "retrain":  # the measure; one of several may lie outside the others
-                shade = MORE if outside > 0 else HIDDEN
-                strength = 0.06 + 0.56 * abs(outside)
-                axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=shade, alpha=strength, linewidth=0))
-            axes.text(column, row, number(value, asked.form), ha="center", va="center", fontsize=9)
-    axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
-    counts, most = {name: len(made.readings[name]["output"]) for name in names}, len(made.seeds)
-    fewer = {name: f" ({count} of {most} seeds)" for name, count in counts.items() if count < most}
-    axes.set_yticklabels([in_figure(model_title(name)) + fewer.get(name, "") for name in names])
-    heads = [f"{fill(rung.title, 12)}\n{_unit(rung)}" for rung in RUNGS.values()]
-    axes.set_xticks(range(len(RUNGS)), heads, fontsize=8)
+            if outside := made.outside(row, rung):
+                shade, strength = MORE if outside > 0 else HIDDEN, 0.06 + 0.56 * abs(outside)
+                axes.add_patch(Rectangle((column - 0.5, place - 0.5), 1, 1, color=shade, alpha=strength, linewidth=0))
+            weight = "bold" if made.told_by(row, rung) else "normal"
+            axes.text(column, place, _short(made.value(row, rung), asked), **_CENTRED, fontsize=9, fontweight=weight)
+    if made.retrains:
+        axes.axhline(len(rows) - 0.5, color=GREY, linewidth=0.8)
+        for column, (rung, asked) in enumerate(RUNGS.items()):
+            low, high = (_short(end, asked) for end in made.range(rung) or (None, None))
+            axes.text(column, len(rows), f"≤{high}" if asked.distance else f"{low}–{high}", **_CENTRED, fontsize=7.5)
+        names.append("Retrain's range")
+    axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5))
+    axes.set_yticks(range(len(names)), names, fontsize=9)
+    heads = [f"{place} {fill(rung.title, 17)}" for place, rung in enumerate(RUNGS.values(), 1)]
+    axes.set_xticks(range(len(RUNGS)), heads, fontsize=9, rotation=90)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(visible=False)
@@ -375,8 +508,21 @@ def heat_map(made: Climbed) -> Figure:
         side.set_visible(False)
     kinds = {MORE: "more of the class than in Retrain", HIDDEN: "hidden further than in Retrain"}
     handles = [Rectangle((0, 0), 1, 1, color=shade, alpha=0.62, label=label) for shade, label in kinds.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=1, fontsize=9, frameon=False)
     return figure
+
+
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+
+
+def _short(value: float | None, rung: Rung) -> str:
+    """A number that is read beside others: whole, or a fraction without its zero."""
+    return number(value, ".0f") if rung.unit != "bits" else number(value, ".3f").replace("0.", ".", 1)
+
+
+def _group(row: str) -> int:
+    """Rows of one kind stand together: the original, the controls, the published methods, ours."""
+    return [row == "original", row in CONTROLS, row in METHODS, row in LASTING].index(True)
 
 
 def _unit(rung: Rung) -> str:
@@ -385,19 +531,103 @@ def _unit(rung: Rung) -> str:
 
 def rung_figure(made: Climbed, rung: str) -> Figure:
     """One rung: a dot for each model and replicate; the band is Retrain's range."""
-    names, asked = list(made.readings), RUNGS[rung]
-    figure, axes = plt.subplots(figsize=(8, 0.28 * len(names) + 1.0), layout="constrained")
+    rows, asked = list(made.readings), RUNGS[rung]
+    figure, axes = plt.subplots(figsize=(6, 0.28 * len(rows) + 1.0), layout="constrained")
     if (ends := made.range(rung)) is not None:
         axes.axvspan(*ends, color=colour("retrain"), alpha=0.25, linewidth=0)
-    for row, name in enumerate(names):
-        values = [found.value for found in made.readings[name][rung] if found.value is not None]
-        shade = GREY if name == MASKED else colour(name)
-        axes.plot(values, [row] * len(values), "o", color=shade, alpha=0.7, markersize=7)
+    for place, row in enumerate(rows):
+        values = made.values(row, rung)
+        axes.plot(values, [place] * len(values), "o", color=row_colour(row), alpha=0.7, markersize=7)
     axes.set(xlabel=f"{asked.title}, {_unit(asked)}")
-    axes.set_yticks(range(len(names)), [in_figure(model_title(name)) for name in names])
+    axes.set_yticks(range(len(rows)), [in_figure(row_title(row)) for row in rows])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def every_number(made: Climbed) -> Styler:
+    """The mean of each row on each rung, and its least and largest replicate; bold what is told from Retrain."""
+    rows = {}
+    for row in made.readings:
+        cells = {}
+        for rung, asked in RUNGS.items():
+            cell = _spread(made.values(row, rung), asked.form)
+            told = row != "retrain" and made.told_by(row, rung)
+            cells[f"{asked.title}, {sets_named(asked.unit)}"] = f"<b>{cell}</b>" if told else cell
+        rows[in_html(row_title(row) + made.fewer(row))] = cells
+    note = f"The mean and, where there are several seeds, the least and the largest. {made.gaps.shown()}"
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), note).set_properties(None, **_ON_ONE_LINE)
+
+
+_ON_ONE_LINE = {"white-space": "nowrap"}
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The mean of some numbers and its ends, as HTML on one line; – where there are none."""
+    if not values:
+        return "–"
+    ends = f" ({min(values):{form}}–{max(values):{form}})" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{form}}{ends}"
+
+
+def summaries_table(made: Climbed, note: str = "") -> Styler | None:
+    """What a climb comes to in one number, by three definitions, which `note` tells; None where no row has it."""
+    rows = {}
+    for row, found in made.summaries.items():
+        if found:
+            agreed = {part: [each.agreement[part] for each in found if each.agreement] for part in SPLITS}
+            rows[in_html(row_title(row))] = {
+                "ToW": _spread([each.tug_of_war for each in found if each.tug_of_war is not None], ".2f"),
+                f"agreement on {set_title('forget_test')}, %": _spread(agreed["forget_test"], ".1f"),
+                f"agreement on {set_title('remain_test')}, %": _spread(agreed["remain_test"], ".1f"),
+                "OU@ε, nats": _spread([each.over_unlearning for each in found], ".3f"),
+            }
+    if not rows:
+        return None
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), note).set_properties(None, **_ON_ONE_LINE)
+
+
+def single_images_figure(made: SingleImages) -> Figure:
+    """A dot an image: how well it tells the models of a kind from Retrains; filled of D_f, hollow of D_ft."""
+    kinds = list(made.kinds)
+    figure, axes = plt.subplots(figsize=(5.5, 0.75 * len(kinds) + 1.4), layout="constrained")
+    axes.axvline(0.5, color=GREY, linewidth=1)
+    for place, (kind, found) in enumerate(made.kinds.items()):
+        for beside, scores, face in ((-0.18, found.forget_train, colour(kind)), (0.18, found.forget_test, "none")):
+            values = scores.u_lira.sort().values
+            spread = [place + beside + 0.12 * (2 * (each * 0.618 % 1) - 1) for each in range(len(values))]
+            axes.plot(values, spread, "o", color=colour(kind), markerfacecolor=face, markersize=4, alpha=0.6)
+            middle = values.median()
+            axes.plot([middle, middle], [place + beside - 0.16, place + beside + 0.16], color=INK, linewidth=2)
+    axes.set(xlim=(-0.02, 1.02), xlabel="AUC of U-LiRA, an image a dot")
+    axes.set_yticks(range(len(kinds)), [in_figure(title(kind)) for kind in kinds])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    faces = {"$D_f$, unlearned": GREY, "$D_{ft}$, never seen": "none"}
+    handles = [
+        Line2D([], [], color=GREY, marker="o", linestyle="", markerfacecolor=face, label=label)
+        for label, face in faces.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def single_images_table(made: SingleImages, note: str = "") -> Styler:
+    """The median over images of each audit of single images, a row a kind of model and set; `note` explains them."""
+    rows = {}
+    for kind, found in made.kinds.items():
+        for part in ("forget_train", "forget_test"):
+            scores: SampleScores = getattr(found, part)
+            rows[title(kind), set_title(part)] = {
+                "U-LiRA, AUC": f"{scores.u_lira.median():.2f}",
+                "images above 0.9, %": f"{100 * (scores.u_lira > 0.9).double().mean():.0f}",
+                "RMIA, AUC": f"{scores.rmia.median():.2f}",
+                "KLoM, nats": f"{scores.klom.median():.2f}",
+                "KLoM of Retrains": f"{scores.klom_of_retrains.median():.2f}",
+            }
+    frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["models", "images"])
+    return as_table(frame, f"{note} {made.gaps.shown()}".strip())
 
 
 def chart(made: Audit) -> Figure:

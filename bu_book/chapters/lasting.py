@@ -27,9 +27,8 @@ from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
 
 from ..gaps import Gaps, Gathering
-from ..replicates import LONG, replicates
+from ..replicates import CLIMBED_HERE, LONG, replicates
 from ..style import INK, as_table, colour, in_html, number, sets_named, three_digits, title
-from .audit import CLIMBED_HERE
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
 

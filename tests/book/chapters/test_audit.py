@@ -1,16 +1,19 @@
 """Models before and after re-estimation, and what of them comes back: in an experiment, and on planted numbers."""
 
 import pytest
+import torch
 
 from bu_book.chapters import audit
-from bu_book.chapters.audit import Audit, Climbed, ModelAudit
+from bu_book.chapters.audit import Audit, Climbed, ModelAudit, SingleImages
 from bu_book.chapters.what_forgets import Curve, CurvePoint, Curves
 from bu_book.gaps import Gaps
-from bu_book.variations import variations
+from bu_book.variations import STATISTICS_ALONE, variations
 from bu_core.audits.ladder import RUNGS, Climb, Reading
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
+from bu_core.experiment.metrics import evaluation as evaluate
 from bu_core.experiment.metrics import metrics
+from bu_core.experiment.per_sample import PerSample, SampleScores
 from bu_core.experiment.record import NotRecorded
 from tests.book import planted
 from tests.book.notebooks import templates
@@ -78,15 +81,54 @@ def test_models_climb_beside_the_masked_original(experiment: Experiment, climbed
     assert list(climbed.readings) == ["original", "masked", "boundary_shrink", "retrain"]
     assert (climbed.seeds, climbed.retrains, climbed.repeats) == (["seed 0"], 1, False)
     assert climbed.not_climbed == ["boundary_expanding"]
+    assert climbed.gaps.shown() == ""
     original = metrics(experiment).methods["original"]
     assert climbed.value("original", "output") == original.accuracy["forget_train"]
     assert climbed.value("masked", "probe") == climbed.value("original", "probe")
     assert climbed.outside("retrain", "output") is None, "it is the measure"
 
 
+def test_with_everything_the_drifted_original_and_the_lasting_method_climb_as_well(experiment: Experiment):
+    run = experiment.variation(("retrain", "boundary_shrink"))
+    made = audit.climbed(run, everything=True)
+    alone = evaluate(run.with_settings("boundary_shrink", **STATISTICS_ALONE), "boundary_shrink")
+    assert list(made.readings) == [
+        "original",
+        "masked",
+        "drifted",
+        "boundary_shrink",
+        "lasting",
+        "lasting_alone",
+        "retrain",
+    ]
+    assert made.value("drifted", "output") == alone.accuracy["forget_train"]
+    assert made.value("drifted", "reestimation") == made.value("original", "reestimation"), "no weight moved"
+    assert made.value("drifted", "relearn_few") is None and not made.told_by("drifted", "relearn_few"), "not climbed"
+    assert made.summaries["boundary_shrink"] and not made.summaries["drifted"]
+    text = templates("audit").which_models(made)
+    assert "A dash: not climbed, since re-estimation had told enough." in text
+    assert len(audit.heat_map(made).axes[0].get_yticklabels()) == len(made.readings)
+
+
+def test_a_network_without_statistics_cannot_drift(experiment: Experiment):
+    """And re-estimation leaves it as it is; only a recorded run shows it, and only with the methods of variations."""
+    assert audit.without_statistics(experiment) == []
+    (groupnorm,) = audit.without_statistics(experiment, everything=True)
+    assert groupnorm.config.model == "allcnn_groupnorm"
+    assert groupnorm.config.methods == ("retrain", "boundary_shrink", "boundary_expanding")
+    only = groupnorm.variation(("retrain",))
+    made = audit.climbed(only, everything=True)
+    assert list(made.readings) == ["original", "masked", "retrain"]
+    assert made.value("original", "reestimation") == made.value("original", "output")
+
+
 def test_the_heat_map_and_each_rung_are_drawn(climbed: Climbed):
     axes = audit.heat_map(climbed).axes[0]
-    assert len(axes.texts) == len(climbed.readings) * len(RUNGS)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["Original", "Masked original", "Boundary Shrink", "Retrain's range"]
+    assert len(axes.texts) == len(labels) * len(RUNGS)
+    low, high = climbed.range("relearn_few")
+    assert f"{low:.0f}–{high:.0f}" in [text.get_text() for text in axes.texts]
     for rung in RUNGS:
         assert len(audit.rung_figure(climbed, rung).axes[0].get_yticklabels()) == len(climbed.readings)
 
@@ -102,7 +144,7 @@ def planted_ladder(seeds: int = 2, **values: float) -> Climbed:
 
     given = {"original": 100.0} | values
     readings = {name: {rung: [read(rung, value)] * seeds for rung in RUNGS} for name, value in given.items()}
-    return Climbed(readings, [f"seed {seed}" for seed in range(seeds)], False, [], Gaps())
+    return Climbed(readings, {}, [f"seed {seed}" for seed in range(seeds)], False, [], Gaps())
 
 
 def test_the_colour_is_the_distance_from_the_range_as_a_share_of_the_originals():
@@ -110,6 +152,14 @@ def test_the_colour_is_the_distance_from_the_range_as_a_share_of_the_originals()
     for rung in RUNGS:
         found = [made.outside(name, rung) for name in ("original", "masked", "boundary_shrink", "finetune")]
         assert found == pytest.approx([1.0, 0.5, 0.0, -0.125]), "less than Retrain is below 0 on every rung"
+
+
+def test_what_is_told_is_bold_and_lines_part_the_kinds_of_rows():
+    made = planted_ladder(masked=60.0, boundary_shrink=15.0, finetune=60.0, lasting=15.0, retrain=15.0)
+    axes = audit.heat_map(made).axes[0]
+    bold = [text.get_position()[1] for text in axes.texts if text.get_weight() == "bold"]
+    assert bold == [row for row in (0, 1, 3) for _ in RUNGS]
+    assert [line.get_ydata()[0] for line in axes.lines] == [0.5, 1.5, 3.5, 4.5]
 
 
 def test_a_model_of_fewer_seeds_says_so():
@@ -123,32 +173,71 @@ def test_a_model_is_told_where_most_of_its_seeds_are():
     made = planted_ladder(seeds=3, boundary_shrink=60.0)
     found = made.readings["boundary_shrink"]["probe"]
     like = Reading(15.0, 10.0, 20.0, "inside", "like retrain", [12.0, 18.0])
-    made.readings["boundary_shrink"]["probe"] = [like, found[0], found[0]]
-    assert made.told_by("boundary_shrink", "probe")
-    made.readings["boundary_shrink"]["probe"] = [like, like, found[0]]
-    assert not made.told_by("boundary_shrink", "probe")
+    spared = Reading(None, 10.0, 20.0, None, "not climbed", [12.0, 18.0])
+    for seeds, told in (
+        ([like, found[0], found[0]], True),
+        ([like, like, found[0]], False),
+        ([spared, spared, found[0]], True),
+        ([spared, like, found[0]], False),
+    ):
+        made.readings["boundary_shrink"]["probe"] = seeds
+        assert made.told_by("boundary_shrink", "probe") == told
+    made.readings["boundary_shrink"]["probe"] = [like] * 3
     assert made.told_apart("boundary_shrink") == [rung for rung in RUNGS if rung != "probe"]
+    made.readings["boundary_shrink"]["probe"] = [spared, like, found[0]]
+    assert made.value("boundary_shrink", "probe") == (15 + 60) / 2, "of those that climbed"
 
 
-def test_the_box_says_who_is_told_and_by_how_much():
-    made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
+def test_every_number_stands_with_its_ends_and_bold_where_it_is_told():
+    made = planted_ladder(boundary_shrink=60.0, lasting=15.0, retrain=15.0)
+    other = Reading(63.0, 10.0, 20.0, "above", "still known", [12.0, 18.0])
+    made.readings["boundary_shrink"]["probe"][1] = other
+    table = audit.every_number(made).data
+    probe = next(column for column in table if column.startswith("Linear probe"))
+    assert table[probe].to_dict() == {
+        "Original": "<b>100.0 (100.0–100.0)</b>",
+        "Boundary Shrink": "<b>61.5 (60.0–63.0)</b>",
+        "Lasting method": "15.0 (15.0–15.0)",
+        "Retrain": "15.0 (15.0–15.0)",
+    }
+    alone = audit.every_number(planted_ladder(seeds=1, boundary_shrink=60.0)).data
+    assert alone[probe]["Boundary Shrink"] == "<b>60.0</b>", "no ends of a single seed"
+
+
+def test_the_summaries_are_those_of_whole_climbs(climbed: Climbed):
+    table = audit.summaries_table(climbed, note="what they are").data
+    assert list(table.index) == ["Original", "Masked original", "Boundary Shrink", "Retrain"]
+    found = climbed.summaries["boundary_shrink"][0]
+    assert table["ToW"]["Boundary Shrink"] == f"{found.tug_of_war:.2f}" and table["ToW"]["Retrain"] == "–"
+    assert audit.summaries_table(planted_ladder()) is None
+
+
+def test_the_box_says_what_comes_back_and_who_is_told_by_how_much():
+    made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0, lasting=15.0)
     words = templates("audit").in_short(made)
-    assert "**1 of 2 unlearned models are told from Retrain** by at least one of the rungs" in words
-    assert (
-        ", by 8 of the 8. Five labelled images find 15.0 to 60.0 %" in words and "10.0 to 20.0 % in Retrain." in words
+    assert words.startswith("**It does, with 2 of 2 published methods**: one unlabelled pass over other classes")
+    assert "brings back 15.0 to 60.0 % of the images to forget. Of 8 audits, 8 tell 1 of the 2 from" in words
+    assert "; 0 tell our lasting method." in words
+    assert "find 60.0 % of unseen ones, in the lasting method's model 15.0 %, in Retrain 10.0 to 20.0 %." in words
+    assert words.endswith("the control, names 60.0 %; 8 audits catch it.")
+    none = templates("audit").in_short(planted_ladder(boundary_shrink=10.0))
+    assert none == (
+        "**Not by re-estimation.** Of 8 audits, none tells any of the 1 from a model that never saw the class (Retrain). "
     )
-    assert "by at least one of the rungs.\n" in templates("audit").in_short(planted_ladder(boundary_shrink=15.0))
-    assert "names 60.0 % of $D_f$; it is caught by outputs, re-estimation" in words
 
 
 def test_the_words_of_a_rung_name_who_lies_outside():
-    made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
-    words = templates("audit").found("probe", made)
-    assert "the original 100.0, Retrain's range 10.0 to 20.0; outside it: Boundary Shrink 60.0." in words
-    words = templates("audit").found("probe", planted_ladder(boundary_shrink=60.0, boundary_expanding=70.0))
-    assert words.endswith("all unlearned models lie outside it, at 60.0 to 70.0.")
-    words = templates("audit").found("probe", planted_ladder(boundary_shrink=15.0))
-    assert words.endswith("no unlearned model lies outside it.")
+    def words(**values: float) -> str:
+        return templates("audit").found("probe", planted_ladder(**values))
+
+    few = words(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
+    assert few.endswith("the original 100.0, Retrain 10.0 to 20.0; outside: Boundary Shrink 60.0.")
+    assert words(boundary_shrink=15.0, lasting=16.0).endswith("outside: no method; the lasting method 16.0, inside.")
+    four = {"boundary_shrink": 60.0, "boundary_expanding": 70.0, "random_labels": 61.0, "spotter": 65.0}
+    assert words(**four).endswith("outside: all methods, 60.0 to 70.0.")
+    assert words(**four, finetune=15.0).endswith("outside: all methods but Finetune, 60.0 to 70.0.")
+    three = {"finetune": 15.0, "delete": 15.0, "fisher": 15.0}
+    assert words(**four, **three, lasting=30.0).endswith("4 methods, 60.0 to 70.0; the lasting method 30.0, outside.")
 
 
 def test_a_run_that_repeats_this_one_lends_its_ladder(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
@@ -156,7 +245,7 @@ def test_a_run_that_repeats_this_one_lends_its_ladder(experiment: Experiment, mo
     other = experiment.variation(("retrain", "boundary_shrink"), seed=1)
     repeats = {"seed 1": other, "seed 0": experiment.variation(("retrain", "boundary_shrink"))}
     monkeypatch.setattr(audit, "replicates", lambda _: repeats)
-    made = audit.climbed(experiment, everything=True)
+    made = audit.climbed(experiment)
     assert made.repeats and made.retrains == 2 and made.seeds == ["seed 1", "seed 0"]
     assert list(made.readings) == ["original", "masked", "boundary_shrink", "retrain"]
     assert "of the run that repeats this one's training" in templates("audit").which_models(made)
@@ -168,6 +257,59 @@ def test_a_run_that_repeats_this_one_lends_its_ladder(experiment: Experiment, mo
 
     monkeypatch.setattr(audit, "ladder", absent)
     assert not audit.climbed(experiment).repeats
+
+
+# --- single images --------------------------------------------------------------------------------------------------
+
+
+def scores(u_lira: float, spread: float = 0.0) -> SampleScores:
+    """Of five images, whose AUC differ by so much."""
+    auc = u_lira + spread * torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
+    return SampleScores(auc, auc, torch.full((5,), 3.0), torch.full((5,), 1.0))
+
+
+SINGLE = SingleImages(
+    {
+        "original": PerSample(8, scores(1.0), scores(0.99)),
+        "boundary_shrink": PerSample(8, scores(0.88, 0.05), scores(0.8)),
+        "retrain": PerSample(8, scores(0.5), scores(0.52)),
+    },
+    Gaps(["Boundary Expanding"]),
+)
+
+
+def test_single_images_are_told_by_medians_and_beside_the_null():
+    assert templates("audit").one_by_one(SINGLE) == (
+        "Boundary Shrink: the median image of $D_f$ tells with 0.88, and 40 % reach 0.9; of $D_{ft}$, which no model "
+        "trained on, the median is 0.80. Retrains against other Retrains: 0.50. Memory of single images would be what "
+        "$D_f$ has beyond $D_{ft}$; what both have is knowledge of the class."
+    )
+    axes = audit.single_images_figure(SINGLE).axes[0]
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in dots] == [5] * 6
+    table = audit.single_images_table(SINGLE, "Medians.")
+    assert table.data["U-LiRA, AUC"].tolist() == ["1.00", "0.99", "0.88", "0.80", "0.50", "0.52"]
+    assert table.data["images above 0.9, %"].tolist() == ["100", "100", "40", "0", "0", "0"]
+    assert "Medians. Not recorded: Boundary Expanding." in table.to_html()
+
+
+def test_single_images_are_read_from_a_record_alone(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    """They take dozens of trainings, which nobody waits for who opens a page."""
+    monkeypatch.setattr(audit, "per_sample", lambda *_: pytest.fail("models were trained"))
+    with pytest.raises(NotRecorded, match="single images"):
+        audit.single_images(experiment)
+    monkeypatch.setattr(audit, "per_sample", lambda _, name: SINGLE.kinds["retrain"])
+    assert list(audit.single_images(experiment, everything=True).kinds) == list(audit.ASKED_SINGLY)
+
+
+def test_a_record_keeps_single_images_where_it_is_asked_to(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    asked: list[str] = []
+    monkeypatch.setattr(audit, "climbed", lambda run, everything: asked.append(run.config.model))
+    monkeypatch.setattr(audit, "single_images", lambda run, everything: asked.append("single images"))
+    audit.record(experiment, singly=False)
+    assert asked == ["allcnn", "allcnn_groupnorm"]
+    audit.record(experiment, singly=True)
+    assert asked[2:] == ["allcnn", "allcnn_groupnorm", "single images"]
 
 
 # --- planted numbers ------------------------------------------------------------------------------------------------
@@ -198,9 +340,9 @@ def test_the_sentences_name_each_model_under_its_outcome():
     words = templates("audit").outcomes(Audit([100, 5000], models, Gaps())).splitlines()
     assert "5,000 images" in words[0]
     assert words[2:] == [
-        "- **restored** (above 10 % and above what it was): Boundary Shrink (9.0 to 99.0 %)",
-        "- **not restored by re-estimation**: Retrain (0.0 to 0.0 %)",
-        "- **was never gone**: Finetune (100.0 to 100.0 %)",
+        "- **restored** (above 10 % and above what it was): Boundary Shrink",
+        "- **not restored by re-estimation**: Retrain",
+        "- **was never gone**: Finetune",
     ]
 
 
