@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from ..checks import SettingError, new_folder, one_of
 from ..command_line import add_overrides, overrides, said
 from ..config import Config
-from ..data import SPLITS
+from ..data import DATASETS, SPLITS, described
 from ..experiment.experiment import Experiment
 from ..experiment.experiment import outputs as measured_outputs
 from ..experiment.metrics import Evaluation, evaluated, evaluation
@@ -21,7 +22,7 @@ from ..experiment.record import WHERE_MADE, NotRecorded, Record
 from ..models import batchnorms
 from ..models.weights import as_bytes
 from ..store import write_bytes
-from ..unlearning import METHODS
+from ..unlearning import METHODS, changed_settings
 from . import command
 
 FILES = ("weights.safetensors", "README.md", "config.yml", "load.py")
@@ -40,12 +41,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def export(arguments: argparse.Namespace) -> None:
     """Write a model's weights, a card with its numbers, its settings and an example that loads it into a folder.
 
-    The original and Retrain of a recorded run are in its record, and need no data; anything else is computed.
+    The original and Retrain of a recorded run are in its record, and need no data; anything else is computed, from
+    `data_dir` where the data set needs a folder.
     """
     name = one_of("--method", arguments.method, ("original", *METHODS))
     folder = new_folder("--out", arguments.out, FILES)
     config = Config.from_profile(arguments.profile, **overrides(arguments))
-    beside = Record.find(replace(config, data_dir=None)) if config.data_dir else None
+    at_hand = config.data_dir or DATASETS[config.dataset].embedded
+    beside = Record.find(replace(config, data_dir=None)) if at_hand else None
     write(Experiment(config, said, extend=beside), name, folder)
     said(f"exported: {folder}; README.md says what it is")
 
@@ -75,7 +78,8 @@ def write(experiment: Experiment, name: str, folder: Path) -> None:
     if faces:
         said("warning: this model recognises people; do not publish it without the consent of all of them")
     settings = {key: value for key, value in config.as_dict().items() if key not in WHERE_MADE}
-    settings |= {"methods": [name] if name != "original" else [], "elsewhere": [], "beside": []}
+    settings |= {"methods": [name] if name != "original" else [], "elsewhere": [], "requests": [], "beside": []}
+    settings |= {"replicates": "", "title": ""}
     settings |= {"unlearning": {name: dict(config.unlearning[name])} if name != "original" else {}}
     head = f"# The settings of these weights: {name}, {dataset.name}.\n"
     load = _filled("load.txt", what | {"normalise": normalise, "classes": json.dumps(classes)})
@@ -90,41 +94,65 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
 def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, Any]:
     """What the card says of a model."""
     config, dataset, made = experiment.config, experiment.dataset, measured_outputs(experiment, name).made
-    forgotten, said_of = experiment.forgotten, experiment.outputs(name)
+    forgotten, said_of = _request(config, classes), experiment.outputs(name)
     sizes = {part: len(found.labels) for part, found in said_of.items()}
-    found = evaluated(experiment, said_of)
+    found, original = (evaluated(experiment, each) for each in (said_of, experiment.outputs("original")))
     rows = {name: found.accuracy}
-    images = f"{sizes['forget_train']:,} of {sizes['remain_train'] + sizes['forget_train']:,} training images"
+    count = f"{sizes['forget_train']:,} of {sizes['remain_train'] + sizes['forget_train']:,} training images"
     again = min(REESTIMATED_ON, sizes["remain_train"])
     if batchnorms(experiment.model(name)) and (after := _reestimated(experiment, name, again)):
         rows[f"{name}, re-estimated"] = after.accuracy
     if name != "original":
-        rows["original, for comparison"] = evaluated(experiment, experiment.outputs("original")).accuracy
+        rows["original, for comparison"] = original.accuracy
     pretrained = config.pretraining["source"]
-    before = "" if pretrained == "none" else f"; pretrained on {pretrained}"
-    settings = "" if name == "original" else json.dumps(dict(config.unlearning[name]))
     attack, machine = found.attack.asr, made.environment
+    commit = machine["git_commit"] or "unknown"
     return {
-        "title": f"{config.model}, {dataset.name}: {name}" + ("" if name == "original" else f" of {forgotten}"),
+        "title": f"{config.model} on {dataset.name}, {_in_short(name)}" + ("" if name == "original" else forgotten),
         "network": f"{config.model}, width {config.width:g}",
         "classes": ", ".join(classes),
         "origin": f"{dataset.name}, {dataset.origin}",
         "training": f"{config.epochs} epochs at learning rate {config.lr:g}, momentum {config.momentum:g}, batches of "
-        f"{config.batch_size}, seed {config.seed}, {experiment.precision}{before}",
-        "made_by": "that training alone" if name == "original" else f"`{name}`, `{settings}`",
-        "forgets": "nothing" if name == "original" else f"{forgotten}: {images}",
+        f"{config.batch_size}, seed {config.seed}, {experiment.precision}"
+        + ("" if pretrained == "none" else f"; pretrained on {pretrained}"),
+        "made_by": "that training alone" if name == "original" else _made_by(name, config.unlearning[name]),
+        "forgets": f"nothing; the other models of its run forget {forgotten}"
+        if name == "original"
+        else f"{forgotten}: {count}",
         "seconds": f"{made.seconds[0]:.1f}",
         "machine": machine["gpu"] or machine["cpu"],
         "date": machine["date"],
-        "commit": machine["git_commit"],
+        "commit": commit.removesuffix("+") + (", and changes to it" if commit.endswith("+") else ""),
+        "forgotten": forgotten,
         "table": _table(rows, forgotten),
         "reestimated_on": f"{again:,}",
         "asr": attack.shown(".1f"),
         "asr_low": _number(attack.low),
         "asr_high": _number(attack.high),
+        "asr_original": "" if name == "original" else f", and {original.attack.asr.shown('.1f')} % with the original",
         "entropy": f"{found.entropy:.2f}",
+        "guess": f"{math.log(len(classes)):.2f}",
         "method": name,
     }
+
+
+def _request(config: Config, classes: list[str]) -> str:
+    """What is to be forgotten, in words that stand alone: `class 4`, `classes deer and horse`."""
+    request = config.forget or {"classes": [config.forget_class]}
+    words, named = described(request, classes), len(request.get("classes", ()))
+    return f"{'classes' if named > 1 else 'class'} {words}" if named else words
+
+
+def _in_short(name: str) -> str:
+    """How a model came to be, for a title; of all but the original, in front of what it forgot."""
+    if name == "original":
+        return "trained on all classes"
+    return "trained without " if name == "retrain" else f"made by {METHODS[name].title} to forget "
+
+
+def _made_by(name: str, settings: Mapping[str, Any]) -> str:
+    changed = ", ".join(f"{setting} {value}" for setting, value in changed_settings(name, settings).items())
+    return f"`{name}`, at {f'its defaults but for {changed}' if changed else 'its default settings'}"
 
 
 def _reestimated(experiment: Experiment, name: str, images: int) -> Evaluation | None:
@@ -140,7 +168,7 @@ def _number(value: float | None) -> str:
 
 
 def _table(rows: Mapping[str, Mapping[str, float]], forgotten: str) -> str:
-    sets = {"remain": "remaining classes", "forget": forgotten}
+    sets = {"remain": "remaining", "forget": forgotten}
     titles = [f"{sets[part.split('_')[0]]}, {part.split('_')[1]}" for part in SPLITS]
     lines = [["model", *titles], ["---", *("---:" for _ in titles)]]
     lines += [[row, *(f"{accuracy[part]:.2f}" for part in SPLITS)] for row, accuracy in rows.items()]

@@ -3,6 +3,7 @@
 import runpy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 from bu_core.__main__ import main
 from bu_core.commands import export
 from bu_core.config import Config
-from bu_core.data import SPLITS
+from bu_core.data import DATASETS, SPLITS
 from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import evaluation
@@ -34,10 +35,13 @@ def folder(made: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def same_state_as_file(made: Experiment, name: str, folder: Path) -> bool:
+    kept, model = load_file(folder / "weights.safetensors"), made.model(name).state_dict()
+    return kept.keys() == model.keys() and all(torch.equal(kept[key], model[key].cpu()) for key in kept)
+
+
 def test_the_weights_are_those_of_the_model(made: Experiment, folder: Path):
-    kept, model = load_file(folder / "weights.safetensors"), made.model("boundary_shrink").state_dict()
-    assert kept.keys() == model.keys()
-    assert all(torch.equal(kept[name], model[name].cpu()) for name in kept)
+    assert same_state_as_file(made, "boundary_shrink", folder)
     with safe_open(folder / "weights.safetensors", framework="pt") as file:
         assert '"model": "allcnn"' in file.metadata()["bu_core"]
 
@@ -53,8 +57,43 @@ def test_the_card_has_the_numbers_of_the_model(made: Experiment, folder: Path):
     assert f"| boundary_shrink, re-estimated | {' | '.join(f'{after[part]:.2f}' for part in SPLITS)} |" in card
     assert f"computed anew on {images:,} images" in card
     assert "0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in card
-    assert '"epsilon": 0.1' in card
+    assert "| `boundary_shrink`, at its defaults but for epochs 2 |" in card
+    found = attack_summary(made, "boundary_shrink"), attack_summary(made, "original")
+    assert f"so of {found[0]} %" in card and f", and {found[1]} % with the original" in card
     assert "recognises people" not in card
+
+
+def attack_summary(made: Experiment, name: str) -> str:
+    return evaluation(made, name).attack.asr.shown(".1f")
+
+
+@pytest.mark.parametrize(
+    ("name", "forget", "title", "forgets"),
+    [
+        ("original", {}, "trained on all classes", "nothing; the other models of its run forget class 4"),
+        ("retrain", {}, "trained without class 4", "class 4: 127 of 1,257 training images"),
+        (
+            "boundary_expanding",
+            {"classes": [3, 5]},
+            "made by Boundary Expanding to forget classes 3 and 5",
+            "classes 3 and 5: 255 of 1,257 training images",
+        ),
+        (
+            "boundary_expanding",
+            {"share": 0.5, "of": 4, "seed": 0},
+            "made by Boundary Expanding to forget 50 % of 4",
+            "50 % of 4: 64 of 1,257 training images",
+        ),
+    ],
+)
+def test_the_card_says_how_the_model_came_to_be(
+    name: str, forget: dict[str, Any], title: str, forgets: str, made: Experiment, tmp_path: Path
+):
+    experiment = made if not forget else small_experiment(made.folder, methods=[name], unlearning={}, forget=forget)
+    export.write(experiment, name, tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert f"\n# allcnn on digits, {title}\n" in card
+    assert f"\n| forgets | {forgets} |\n" in card
 
 
 def test_the_settings_are_a_profile_that_makes_the_same_model(made: Experiment, folder: Path, tmp_path: Path):
@@ -108,14 +147,30 @@ def test_original_and_retrain_of_a_record_need_no_data(
         made.weights(name), made.outputs(name), evaluation(made, name)
     leave_record(made, tmp_path / "book" / "own")
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    in_folder = {"digits": replace(DATASETS["digits"], embedded=False)}  # as a data set that is read from a folder
+    monkeypatch.setattr(export, "DATASETS", in_folder)
     monkeypatch.setattr("bu_core.experiment.experiment.load", lambda *_: pytest.fail("a record is shown without data"))
     for name in ("original", "retrain"):
         assert main(["export", str(tmp_path / "own.yml"), "--method", name, "--out", str(tmp_path / "out")]) == 0
-        kept = load_file(tmp_path / "out" / "weights.safetensors")
-        assert all(torch.equal(kept[key], tensor.cpu()) for key, tensor in made.model(name).state_dict().items())
+        assert same_state_as_file(made, name, tmp_path / "out")
     capsys.readouterr()
     assert main(["export", str(tmp_path / "own.yml"), "--method", "random_labels", "--out", str(tmp_path / "x")]) == 1
     assert "name a data_dir to compute it" in capsys.readouterr().err
+
+
+def test_what_a_record_of_the_digits_lacks_is_computed_from_them(
+    made: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """They are at hand on every machine, so no folder has to be named."""
+    own = replace(made.config, results_dir=str(tmp_path / "results"))
+    (tmp_path / "own.yml").write_text(yaml.safe_dump(own.as_dict()))
+    leave_record(made, tmp_path / "book" / "own")
+    for file in (tmp_path / "book" / "own" / "store").glob("boundary_shrink-*"):
+        file.unlink()
+    monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    out = tmp_path / "out"
+    assert main(["export", str(tmp_path / "own.yml"), "--method", "boundary_shrink", "--out", str(out)]) == 0
+    assert same_state_as_file(made, "boundary_shrink", out)
 
 
 @pytest.mark.parametrize(
