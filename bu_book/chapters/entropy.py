@@ -1,14 +1,13 @@
 """Entropy: how unsure is a model, and of what? Figure 7 and claim 13 (section 5.7)."""
 
+import itertools
 import math
 import statistics
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from pandas.io.formats.style import Styler
 
 from bu_core.data import SPLITS
@@ -18,39 +17,45 @@ from bu_core.measures import entropy_bins
 
 from ..claims import Bounds, CannotTest, Check, Effect, Evidence, above, claim, needs
 from ..replicates import over, seen
-from ..style import GREY, INK, as_table, colour, number, set_title, title
+from ..style import INK, as_table, colour, number, set_title, title
 
 measure = metrics  # the entropies are computed for every model of every run
 
 
-def histograms(found: Metrics) -> Figure:
-    """Figure 7: how unsure each model is of each set, one row a model: training data filled, unseen data outlined."""
-    results = found.methods
+# Baselines whose curves would hide the others; their numbers stand in the table.
+NOT_DRAWN = ("finetune", "negative_gradient", "fisher", "amnesiac", "delete", "spotter")
+
+
+def curves(found: Metrics) -> Figure:
+    """Figure 7 as cumulative curves: the share of the images whose entropy is no larger than a value, by model.
+
+    Of the original, those of the test images as well: it is surer of what it was trained on.
+    """
+    results = {name: result for name, result in found.methods.items() if name not in NOT_DRAWN}
     edges = entropy_bins(len(found.dataset.classes))
-    size = (8, 0.85 * len(results) + 1.3)
-    figure, rows = plt.subplots(
-        len(results), 2, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    figure, panels = plt.subplots(1, 2, figsize=(6.4, 3.6), sharey=True, layout="constrained")
+    named = {"forget": "forgotten class", "remain": "remaining classes"}
+    for axes, (side, titled) in zip(panels, named.items(), strict=True):
+        for name, result in results.items():
+            shares = result.entropy.histogram
+            axes.plot(edges, _up_to(shares[f"{side}_train"]), color=colour(name), label=title(name), linewidth=1.8)
+            if name == "original":
+                dashed = _up_to(shares[f"{side}_test"])
+                axes.plot(edges, dashed, "--", color=INK, linewidth=1.2, label="Original, test images")
+        axes.set(title=titled, xlim=(0, edges[-1]), ylim=(0, 103), xlabel="entropy of the output, nats")
+        axes.title.set_fontsize(11)
+        axes.xaxis.label.set_fontsize(10)
+        axes.tick_params(labelsize=10)
+    panels[0].set_ylabel("images up to this entropy, %", fontsize=10)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=10, frameon=False
     )
-    for row, (name, result) in zip(rows, results.items(), strict=True):
-        shares = result.entropy.histogram
-        for axes, side in zip(row, ("remain", "forget"), strict=True):
-            axes.stairs(shares[f"{side}_train"], edges, fill=True, color=colour(name), alpha=0.75)
-            axes.stairs(shares[f"{side}_test"], edges, color=INK, linewidth=1.2)
-        if "retrain" in results and name != "retrain":
-            oracle = results["retrain"].entropy.histogram["forget_train"]
-            row[1].stairs(oracle, edges, color=colour("retrain"), linestyle="--", linewidth=1.5)
-        row[0].set_ylabel(title(name).replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=10)
-    # Sure answers fill one bin, unsure ones spread over many: a root scale shows both.
-    rows[0][0].set_yscale("function", functions=(np.sqrt, np.square))
-    rows[0][0].set(title="remaining classes", xlim=(0, edges[-1]), ylim=(0, 100), yticks=(0, 10, 50, 100))
-    rows[0][1].set(title="forgotten class")
-    figure.supxlabel(f"entropy of the output, nats (an even answer: log {len(found.dataset.classes)})", size=11)
-    figure.supylabel("share of the images, %, on a root scale", size=11)
-    handles = [Patch(color=GREY, label="training images"), Line2D([], [], color=INK, label="test images")]
-    if "retrain" in results:
-        handles.append(Line2D([], [], color=colour("retrain"), linestyle="--", label="Retrain on the forgetting data"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     return figure
+
+
+def _up_to(shares: Sequence[float]) -> list[float]:
+    """The cumulative shares at the edges of the bins, in percent, from 0."""
+    return [0.0, *itertools.accumulate(shares)]
 
 
 def table(found: Metrics) -> Styler:
@@ -59,9 +64,9 @@ def table(found: Metrics) -> Styler:
     for name, result in found.methods.items():
         measured, distance = result.entropy, result.entropy.distance_to_retrain
         rows[title(name)] = {
-            **{f"mean on {set_title(part)}, nats": f"{measured.mean[part]:.3f}" for part in SPLITS},
-            "Jensen-Shannon from Retrain, bits": number(distance.jensen_shannon if distance else None, ".3f"),
-            "Wasserstein from Retrain, nats": number(distance.wasserstein if distance else None, ".3f"),
+            **{f"mean on {set_title(part)}, nats": f"{measured.mean[part]:.2f}" for part in SPLITS},
+            "Jensen-Shannon from Retrain, bits": number(distance.jensen_shannon if distance else None, ".2f"),
+            "Wasserstein from Retrain, nats": number(distance.wasserstein if distance else None, ".2f"),
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 

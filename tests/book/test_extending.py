@@ -79,7 +79,7 @@ def test_the_method_runs_beside_the_others_and_is_shown_by_its_title_and_colour(
     assert found.accuracy["forget_train"] == found.accuracy["forget_test"] == 0
     assert found.accuracy["remain_train"] >= measured.methods["original"].accuracy["remain_train"]
     assert "Cut" in utility.table_1(measured).to_html()
-    assert METHODS["cut"].colour.lower() in style.as_svg(entropy.histograms(measured), "entropies").lower()
+    assert METHODS["cut"].colour.lower() in style.as_svg(entropy.curves(measured), "entropies").lower()
 
 
 def test_its_setting_is_checked(tmp_path: Path, cut: None):

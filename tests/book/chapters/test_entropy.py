@@ -9,6 +9,7 @@ from bu_book.chapters import entropy
 from bu_book.claims import CannotTest
 from bu_core.experiment.metrics import Metrics
 from tests.book import printed
+from tests.book.notebooks import templates
 from tests.book.printed import changed, without
 
 
@@ -45,31 +46,41 @@ def test_without_a_distance_there_is_no_verdict(as_in_figure_7: Metrics):
         entropy.checks(changed(as_in_figure_7, "original", entropy=printed.entropy(None)))
 
 
-def test_the_figure_has_a_row_a_model_and_retrain_in_every_other(as_in_figure_7: Metrics):
-    names = list(as_in_figure_7.methods)
-    figure = entropy.histograms(as_in_figure_7)
-    rows = [figure.axes[place : place + 2] for place in range(0, len(figure.axes), 2)]
-    assert len(rows) == len(names)
-    for name, (remain, forget) in zip(names, rows, strict=True):
-        assert len(remain.patches) == 2
-        assert len(forget.patches) == (2 if name == "retrain" else 3)
-    assert rows[0][0].get_xlim() == (0, pytest.approx(math.log(10)))
+def test_the_figure_overlays_the_curves_of_few_models(as_in_figure_7: Metrics):
+    figure = entropy.curves(as_in_figure_7)
+    drawn = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert list(drawn) == [
+        "Original", "Original, test images", "Retrain", "Random Labels", "Boundary Shrink", "Boundary Expanding"
+    ]  # fmt: skip
+    shares = as_in_figure_7.methods["retrain"].entropy.histogram["forget_train"]
+    heights = drawn["Retrain"].get_ydata()
+    assert (heights[0], heights[1], heights[-1]) == (0, shares[0], pytest.approx(100))
+    assert figure.axes[0].get_xlim() == (0, pytest.approx(math.log(10)))
     plt.close(figure)
 
 
 def test_the_figure_of_a_run_with_the_original_alone_is_drawn(as_in_figure_7: Metrics):
     others = [name for name in as_in_figure_7.methods if name != "original"]
-    figure = entropy.histograms(without(as_in_figure_7, *others))
-    assert [len(axes.patches) for axes in figure.axes] == [2, 2]
+    figure = entropy.curves(without(as_in_figure_7, *others))
+    assert [len(axes.get_lines()) for axes in figure.axes] == [2, 2]
     plt.close(figure)
+
+
+def test_the_box_says_who_comes_near_retrain(as_in_figure_7: Metrics):
+    words = templates("entropy").in_short(as_in_figure_7)
+    assert "**Boundary Shrink comes nearer to Retrain than Random Labels does.**" in words
+    assert "0.10 nats" in words and "0.80" in words
+    far = changed(as_in_figure_7, "boundary_shrink", entropy=printed.entropy(0.85, forget_train=1.1))
+    assert "**Random Labels comes nearer to Retrain than Boundary Shrink does.**" in templates("entropy").in_short(far)
+    assert "lacks" in templates("entropy").in_short(without(as_in_figure_7, "random_labels"))
 
 
 def test_the_table_and_the_comparison_show_the_distance_where_there_is_one(as_in_figure_7: Metrics):
     found = changed(as_in_figure_7, "amnesiac", entropy=printed.entropy(None, forget_test=0.25))
     table = entropy.table(found).data
-    assert table.loc["Boundary Shrink", "Wasserstein from Retrain, nats"] == "0.100"
-    assert table.loc["Boundary Shrink", "Jensen-Shannon from Retrain, bits"] == "0.500"
-    assert table.loc["Amnesiac", "mean on <i>D</i><sub>ft</sub>, nats"] == "0.250"
+    assert table.loc["Boundary Shrink", "Wasserstein from Retrain, nats"] == "0.10"
+    assert table.loc["Boundary Shrink", "Jensen-Shannon from Retrain, bits"] == "0.50"
+    assert table.loc["Amnesiac", "mean on <i>D</i><sub>ft</sub>, nats"] == "0.25"
     assert table.loc["Amnesiac", "Wasserstein from Retrain, nats"] == "–"
     assert entropy.distances(found)["Amnesiac"] == "–"
     assert entropy.distances(found)["Random Labels"] == "0.80"
