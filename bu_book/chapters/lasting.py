@@ -28,7 +28,7 @@ from bu_core.unlearning.register import GoesThrough
 
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, LONG, replicates
-from ..style import INK, as_table, colour, in_html, number, sets_named, three_digits, title
+from ..style import INK, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
 
@@ -62,22 +62,26 @@ def _beside(called: str, says: str, **change: Any) -> Setting:
     return Setting(called, SHRINK, settings, says, settings["remaining"])
 
 
-RECOMMENDED = _beside("beside 1,000 images", "the recommended settings")
-FEWER = _beside("beside 100 images", "a tenth of the images", remaining=100)
+RECOMMENDED = _beside("lasting method (1,000 images)", "the recommended settings")
+FEWER = _beside("lasting method (100 images)", "a tenth of the images", remaining=100)
 NO_IMAGE = _beside(
-    "beside inverted images", "no remaining image: images inverted from the model", remaining=0, stand_ins="inverted"
-)
-LONGER = _beside("beside 5,000 images, longer", "five epochs at 0.003", remaining=5000, lr=3e-3, epochs=5)
-HIGHER = _beside("beside 5,000 images, higher rate", "five epochs at 0.01", remaining=5000, lr=1e-2, epochs=5)
+    "lasting method (inverted images)", "no remaining image: images inverted from the model", remaining=0,
+    stand_ins="inverted",
+)  # fmt: skip
+LONGER = _beside("lasting method (5,000 images, longer)", "five epochs at 0.003", remaining=5000, lr=3e-3, epochs=5)
+HIGHER = _beside("lasting method (5,000 images, higher rate)", "five epochs at 0.01", remaining=5000, lr=1e-2, epochs=5)
 FROZEN = Setting(
-    "frozen statistics", SHRINK, {"batchnorm": "frozen", "target": "soft", "lr": 1e-3, "epochs": 1}, "no image at all"
+    "lasting method (frozen statistics)",
+    SHRINK,
+    {"batchnorm": "frozen", "target": "soft", "lr": 1e-3, "epochs": 1},
+    "no image at all",
 )
 LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN)
 
 # What is looked at on other runs: the same settings, and those that `search` chose for a data set.
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
 TUNED: dict[str, dict[str, Any]] = {"digits": {"lr": 0.03, "epochs": 1}}
-TUNED_TITLE = "tuned to these data"
+TUNED_TITLE = "lasting method (tuned to these data)"
 
 
 def tuned(dataset: str) -> tuple[Setting, ...]:
@@ -446,7 +450,7 @@ def cost_and_depth(made: Lasting) -> Figure | None:
     retrain = made.row(title("retrain"))
     if retrain is None:
         return None
-    figure, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 5.2), layout="constrained")  # narrow: a phone shows it nearly as large
     if (known := made.range(_shots)) is not None:
         axes.axhspan(*known, color=colour("retrain"), alpha=0.25, linewidth=0, label="range of the Retrains")
     shapes = iter("Ds^vPX*<>")
@@ -461,7 +465,7 @@ def cost_and_depth(made: Lasting) -> Figure | None:
         xlabel="images that go through training",
         ylabel=f"$D_{{ft}}$ recalled with {SHOTS} labelled images, %",
     )
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize=9, frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     return figure
 
 
@@ -489,24 +493,50 @@ NUMBERS: dict[str, tuple[str, Callable[[Left], float | None]]] = {
 }
 
 
-def rungs_table(made: Lasting) -> Styler:
-    """Every row on every rung, a mean over the replicates; bold where it lies in the range of the Retrains.
+HEADLINES = ("D_f", "D_ft", "D_rt", "shots", "probe")  # of NUMBERS; the others stand in a table of their own
 
-    The note says of which rows relearning was spared on some replicates, where too much was there before it.
+
+def rungs_table(made: Lasting) -> Styler:
+    """Every row on the rungs of HEADLINES, a mean over the replicates; bold where it lies in the range of the Retrains.
+
+    The last column counts on how many of all NUMBERS it does.
     """
-    rows = {}
-    for row in made.rows:
-        if row.kind != "ablation":
-            rows[in_html(row.called)] = _cells(made, row)
-    ends = {called: made.range(of) for called, of in NUMBERS.values()}
-    if any(ends.values()):
-        rows["range of the Retrains"] = {
-            sets_named(called): f"{known[0]:.1f}–{known[1]:.1f}" for called, known in ends.items() if known
-        }
+    table = _on_rungs(made, HEADLINES)
+    if made.range(_shots) is not None:
+        for row in made.rows:
+            if row.kind in ("lasting", "published"):
+                inside = [made.inside(row, of) for _, of in NUMBERS.values()]
+                known = [each for each in inside if each is not None]
+                table.loc[_heading(row), "numbers in Retrain's range"] = f"{sum(known)} of {len(known)}"
+    note = " ".join([made.gaps.shown(), f"{_over(made)}."]).strip()
+    return as_table(table.fillna("–"), note)
+
+
+def other_rungs_table(made: Lasting) -> Styler:
+    """Every row on the other rungs. The note says of which rows relearning was spared on some replicates."""
     spared = {row.called: len(row.left) - len(row.values(_relearned)) for row in made.rows if row.kind == "lasting"}
     notes = [f"{called}: not relearned on {count} of them." for called, count in spared.items() if count]
-    note = " ".join([made.gaps.shown(), f"Means over {', '.join(made.replicates)}.", *notes]).strip()
-    return as_table(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), note)
+    rungs = [name for name in NUMBERS if name not in HEADLINES]
+    return as_table(_on_rungs(made, rungs), " ".join([f"{_over(made)}.", *notes]))
+
+
+def _over(made: Lasting) -> str:
+    """What the numbers of a table are means over, in words."""
+    if len(made.replicates) == 1:
+        return made.replicates[0].capitalize()
+    if all(name.startswith("seed") for name in made.replicates):
+        return f"Means over {len(made.replicates)} seeds"
+    return f"Means over {', '.join(made.replicates)}"
+
+
+def _on_rungs(made: Lasting, rungs: Sequence[str]) -> pd.DataFrame:
+    rows = {_heading(row): _cells(made, row, rungs) for row in made.rows if row.kind != "ablation"}
+    ends = {called: made.range(of) for called, of in (NUMBERS[name] for name in rungs)}
+    if any(ends.values()):
+        rows["range of the Retrains"] = {
+            sets_named(called): f"{known[0]:.1f}&nbsp;to&nbsp;{known[1]:.1f}" for called, known in ends.items() if known
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("–")
 
 
 def ablation_table(made: Lasting) -> Styler | None:
@@ -516,15 +546,33 @@ def ablation_table(made: Lasting) -> Styler | None:
     for row in made.rows:
         if row.called in says and row.kind in ("lasting", "ablation"):
             first = {which: left for which, left in row.left.items() if which == made.replicates[0]}
-            rows[f"{in_html(row.called)}<br><small>{in_html(says[row.called])}</small>"] = _cells(
-                made, replace(row, left=first)
-            )
-    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.untried.shown()) if len(rows) > 1 else None
+            name = f"{in_html(row.called)}<br><small>{in_html(says[row.called])}</small>"
+            rows[name] = _cells(made, replace(row, left=first), HEADLINES)
+    note = " ".join([f"{made.replicates[0].capitalize()} alone.", made.untried.shown()]).strip()
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), note) if len(rows) > 1 else None
 
 
-def _cells(made: Lasting, row: Row) -> dict[str, str]:
+def changes(made: Lasting) -> dict[str, tuple[Left, Left]]:
+    """By what is changed of the recommended settings, what they leave and what the change leaves, on the first seed."""
+    first, recommended = made.replicates[0], made.row(RECOMMENDED.called)
+    if recommended is None or first not in recommended.left:
+        return {}
+    return {
+        row.called: (recommended.left[first], row.left[first])
+        for row in made.rows
+        if row.kind == "ablation" and first in row.left
+    }
+
+
+def _heading(row: Row) -> str:
+    """The name of a row as HTML; what stands in its brackets is set small, below it."""
+    name, _, rest = row.called.partition(" (")
+    return in_html(name) + (f"<br><small>{in_html(rest.removesuffix(')'))}</small>" if rest else "")
+
+
+def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
     cells = {}
-    for called, of in NUMBERS.values():
+    for called, of in (NUMBERS[name] for name in rungs):
         shown = number(row.mean(of))
         cells[sets_named(called)] = f"<b>{shown}</b>" if made.inside(row, of) else shown
     return cells
@@ -540,5 +588,5 @@ def costs_table(made: Lasting) -> Styler:
                 "images through training": f"{row.passes:,}",
                 "times fewer than Retrain": "–" if (fewer := made.fewer(row)) is None else three_digits(fewer),
             }
-            rows[in_html(row.called)] = cells | {"images of D_r that it sees": seen}
+            rows[_heading(row)] = cells | {f"images of {set_title('remain_train')} that it sees": seen}
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))

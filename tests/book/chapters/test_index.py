@@ -78,7 +78,7 @@ def test_without_a_method_or_a_record_the_answer_says_why(experiment: Experiment
 
     missing = index.answer(experiment, ask, str, "fisher")
     assert missing == "Not measured here: the profile does not run fisher."
-    assert index.answer(experiment, ask, str, "retrain") == "Not recorded: &#42;timing&#42; of it."
+    assert index.answer(experiment, ask, str, "retrain") == "Not recorded of this run: &#42;timing&#42; of it."
 
 
 def test_what_comes_back_is_that_of_the_audit(experiment: Experiment):

@@ -60,7 +60,6 @@ def test_inside_is_the_range_of_the_retrains():
     high = row("high", "lasting", "boundary_shrink", 60_000, left(0, 20), left(0, 23))
     assert made.inside(high, lambda left: left.shots) is True, "its mean, and not each seed"
     assert made.alone(high, lambda left: left.shots) == (1, 2)
-    assert "few shots on 1 of 2" in templates("lasting").inside_and_outside(planted(high))
     assert made.fewer(recommended) == 100
     alone = Lasting([each for each in made.rows if each.kind != "retrain"], SEEDS, Gaps(), Gaps(), False, 36)
     assert alone.inside(recommended, lambda left: left.shots) is None
@@ -70,13 +69,18 @@ def test_inside_is_the_range_of_the_retrains():
 def test_the_table_is_bold_inside_and_says_what_was_spared():
     table = lasting.rungs_table(planted())
     shots = table.data["5 shots, %"]
-    assert shots[RECOMMENDED.called] == "31.0"
-    assert shots[NO_IMAGE.called] == "<b>20.5</b>"
-    assert shots["range of the Retrains"] == "18.0–22.0"
-    assert "beside 1,000 images: not relearned on 1 of them" in table.to_html()
-    assert "Not recorded: Spotter, seed 1" in table.to_html()
+    ours, no_image = (f"lasting method<br><small>{which} images</small>" for which in ("1,000", "inverted"))
+    assert shots[ours] == "31.0"
+    assert shots[no_image] == "<b>20.5</b>"
+    assert shots["range of the Retrains"] == "18.0&nbsp;to&nbsp;22.0"
+    assert table.data.loc[no_image, "numbers in Retrain's range"] == "5 of 8", "not D_f, D_ft, relearned without it"
+    assert "Not recorded: Spotter, seed 1" in table.to_html() and "Means over 2 seeds" in table.to_html()
+    others = lasting.other_rungs_table(planted())
+    assert f"{RECOMMENDED.called}: not relearned on 1 of them" in others.to_html()
+    assert set(others.data.columns).isdisjoint(table.data.columns)
+    assert len(others.data.columns) + len(lasting.HEADLINES) == len(lasting.NUMBERS)
     costs = lasting.costs_table(planted()).data
-    assert costs.loc[RECOMMENDED.called].tolist() == ["10,000", "100", "1,000"]
+    assert costs.loc[ours].tolist() == ["10,000", "100", "1,000"]
     assert costs.loc["Retrain"].tolist() == ["1,000,000", "1", "all, with labels"]
 
 
@@ -114,11 +118,13 @@ def test_the_box_says_what_lasts_and_what_does_not():
 def test_sentences_follow_the_rows():
     told = templates("lasting")
     words = told.inside_and_outside(planted())
-    assert "**beside 1,000 images** is inside on 4 of 8; outside: $D_f$ after re-estimation" in words
+    assert "**Lasting method (1,000 images)** lies outside Retrain's range by: $D_f$ after re-estimation" in words
+    close = row(TUNED_TITLE, "lasting", "boundary_shrink", 60_000, left(0, 20), left(0, 23))
+    assert "few shots on 1 of 2 seeds" in told.inside_and_outside(planted(close)), "its mean, and not each seed"
     assert "None of the 1 published methods stays below 10 % of $D_f$" in words
     delete = row("DELETE", "published", "delete", 50_000, left(3, 48, remain=73.5))
-    assert "DELETE stays below 10 % of $D_f$, 7.5 points" in told.inside_and_outside(planted(delete))
-    assert "**beside inverted images**: 5.0 % of $D_f$" in told.without_images(planted())
+    assert "DELETE stays below 10 % of $D_f$; it keeps 7.5 points less" in told.inside_and_outside(planted(delete))
+    assert f"**{NO_IMAGE.called}**: 5.0 % of $D_f$" in told.without_images(planted())
     assert "`lr: 0.001`" in told.what_is_recommended(planted())
     cells = told.same_and_tuned(planted())
     assert list(cells.values()) == ["0.5", "81.0", "–", "–", "31.0", "20.0"]
@@ -131,6 +137,21 @@ def test_the_ablation_is_of_the_first_replicate_and_folds_away_where_there_is_no
     assert table is not None
     after = table.data.iloc[:, 0].tolist()
     assert after == ["<b>0.0</b>", "3.0"], "0 and 1 % over the seeds, 0 % with the first"
+    assert "Seed 0 alone." in table.to_html()
+
+
+def test_what_a_change_does_follows_from_its_numbers():
+    told = templates("lasting").what_each_does
+    assert told(planted()) == ""
+    changed = [
+        row("one", "ablation", "boundary_shrink", 10_000, left(3, 40)),
+        row("two", "ablation", "boundary_shrink", 10_000, left(1, 40, remain=77.5)),
+        row("three", "ablation", "boundary_shrink", 10_000, left(1, 33, remain=80.5)),
+    ]
+    words = told(planted(*changed))
+    assert "**The class returns** to more than 1.5 % of $D_f$ with: one (3.0 %)." in words
+    assert "falls by more than 1 point with: two (3.5 points)." in words
+    assert "with: three (+0.5 and +3.0)." in words
 
 
 def test_images_through_training_are_counted(tmp_path: Path):
@@ -203,7 +224,7 @@ def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lack
     assert lasting.measure(small_experiment(tmp_path / "shown")) == found
     shown = lasting.measure(small_experiment(tmp_path / "shown"), everything=True)
     assert shown.row(RECOMMENDED.called) == found.row(RECOMMENDED.called)
-    assert "beside 100 images, seed 0" in shown.gaps.not_recorded
+    assert "lasting method (100 images), seed 0" in shown.gaps.not_recorded
     assert "nearest label, seed 0" in shown.untried.not_recorded
 
 
