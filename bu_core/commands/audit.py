@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from ..audits.ladder import PER_SAMPLE, RUNGS, Climb, Reading, Rung, reading
-from ..checks import file_of, new_folder, shown
+from ..checks import SettingError, file_of, new_folder, shown
 from ..command_line import said, table
 from ..experiment.ladder import ladder
 from ..models import batchnorms
@@ -48,7 +48,10 @@ def audit(arguments: argparse.Namespace) -> None:
     for option, file in named.values():
         file_of(option, file)
     folder = new_folder("--out", arguments.out, FILES)
-    experiment = Given(config_of(arguments, ["retrain"] if arguments.retrain else [], str(folder)), named)
+    config = config_of(arguments, ["retrain"] if arguments.retrain else [], str(folder))
+    if config.forget:
+        raise SettingError("forget: audit asks about one class at a time; name it with --forget")
+    experiment = Given(config, named)
     climbs = {}
     for number, name in enumerate(named, 1):
         said(f"{number} of {len(named)}: {name}, {shown(named[name][1])}")

@@ -20,7 +20,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = command(commands, sweep)
     parser.add_argument("profile", help="the name of a profile, or the path of a YAML file")
     add_overrides(parser)
-    parser.add_argument("--classes", default="all", help="classes to forget: names or indices, with commas")
+    several = "classes to forget, one after the other: names or indices, with commas (default: all)"
+    parser.add_argument("--classes", help=several)
     parser.add_argument("--seeds", type=_positive, default=5, help="how many seeds, counted from 0 (default 5)")
     who = parser.add_mutually_exclusive_group()
     told = "processes on this machine (unless told, one for each core; with a GPU, one)"
@@ -35,7 +36,11 @@ def sweep(arguments: argparse.Namespace) -> None:
     given = overrides(arguments)
     asked = Config.from_profile(arguments.profile, **given)
     known = DATASETS[asked.dataset].classes or Experiment(asked).dataset.classes
-    chosen = _classes(arguments.classes, known, asked.dataset)
+    if asked.forget and arguments.classes is not None:
+        raise SettingError(
+            f"--classes={shown(arguments.classes)}: is for one class at a time, and forget is set as well"
+        )
+    chosen = [None] if asked.forget else _classes(arguments.classes or "all", known, asked.dataset)
     on_gpu = asked.device == "cuda" or (asked.device == "auto" and torch.cuda.is_available())
     jobs = arguments.jobs or (1 if on_gpu else cores())
     found = over(arguments.profile, given, chosen, range(arguments.seeds), said, jobs, arguments.scheduler)

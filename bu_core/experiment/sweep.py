@@ -60,7 +60,7 @@ class Sweep:
 def sweep(
     profile: str,
     overrides: Mapping[str, Any],
-    classes: Sequence[int | str],
+    classes: Sequence[int | str | None],
     seeds: Sequence[int],
     say: Callable[[str], None],
     jobs: int = 1,
@@ -68,11 +68,13 @@ def sweep(
 ) -> Sweep:
     """Run a profile for each class and seed; `jobs` and `scheduler` are those of `workers`.
 
+    A class that is None stands for what the profile's `forget` asks for.
+
     The results folder then holds the whole in `sweep.json`, and a line for each model of each run in `sweep.csv`.
     """
     asked = Config.from_profile(profile, **overrides)
     if known := DATASETS[asked.dataset].classes:
-        classes = [known[class_index(name, known, asked.dataset)] for name in classes]
+        classes = [name if name is None else known[class_index(name, known, asked.dataset)] for name in classes]
     for seed in seeds:
         replace(asked, seed=seed, elsewhere=())  # a wrong one is refused before any work
     folder = Path(asked.results_dir).absolute()
@@ -130,18 +132,22 @@ def tidy(runs: Sequence[Metrics]) -> str:
 
 @dataclass(frozen=True)
 class Task:
-    """A model to make, or a run to measure. `name`: of a model, `shadow-N`, or MEASURES."""
+    """A model to make, or a run to measure. `name`: of a model, `shadow-N`, or MEASURES.
+
+    `forget_class`: None where what is forgotten is no single class, and stands in the profile.
+    """
 
     name: str
-    forget_class: int | str
+    forget_class: int | str | None
     seed: int
 
     @property
     def where(self) -> str:
-        return f"seed {self.seed}" + ("" if self.name == "original" else f", class {self.forget_class}")
+        one_class = self.name != "original" and self.forget_class is not None
+        return f"seed {self.seed}" + (f", class {self.forget_class}" if one_class else "")
 
 
-def _tasks(config: Config, classes: Sequence[int | str], seeds: Sequence[int]) -> dict[Task, list[Task]]:
+def _tasks(config: Config, classes: Sequence[int | str | None], seeds: Sequence[int]) -> dict[Task, list[Task]]:
     """Every task, and those that come before it. One original serves all classes of its seed."""
     tasks: dict[Task, list[Task]] = {}
     for seed in seeds:
@@ -224,7 +230,8 @@ def carry_out(order: Order) -> Answer:
     base = _base(json.dumps(settings))
     if task is None:
         return Answer(said, 0.0, settled={"device": base.device.type, "precision": base.precision})
-    there = base.variation(base.config.methods, forget_class=task.forget_class, seed=task.seed)
+    change = {} if task.forget_class is None else {"forget_class": task.forget_class}
+    there = base.variation(base.config.methods, seed=task.seed, **change)
     there.say, store = said.append, base.store
     there.store = copy.copy(store) if shared else _Sent(store.folder, store.setting, store.beside, held=held)
     there.store.served = set()

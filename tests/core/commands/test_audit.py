@@ -156,3 +156,13 @@ def test_what_cannot_be_is_refused_before_any_work(
     error = capsys.readouterr().err
     assert says in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_request_for_more_than_a_class_is_audited_class_by_class(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    monkeypatch.chdir(folder)
+    command = ["audit", "digits", "--original", "original.safetensors", "--unlearned", "unlearned.safetensors"]
+    command += ["-p", "width", "0.1", "-p", "forget", "{share: 0.1}", "--out", str(tmp_path / "out")]
+    assert main(command) == 1
+    assert "audit asks about one class at a time; name it with --forget" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import bu_core
+from bu_core.__main__ import main
 from bu_core.experiment import sweep as sweeping
 from bu_core.experiment import workers
 from bu_core.experiment.metrics import Metrics
@@ -73,6 +74,19 @@ def test_a_sweep_that_was_stopped_goes_on(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         sweep("smoke", SMALL | {"results_dir": str(tmp_path)}, [3, 5], [0], stop)
     assert swept(tmp_path, [3, 5], [0])[1] == ["boundary_expanding"]
+
+
+def test_a_request_is_swept_over_seeds_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    given = SMALL | {"results_dir": str(tmp_path), "forget": {"share": 0.1}}
+    found = sweep("smoke", given, [None], [0, 1], lambda line: None)
+    assert [(run.forgotten, run.config["seed"]) for run in found.runs] == [
+        ("10 % of all images", 0),
+        ("10 % of all images", 1),
+    ]
+    assert all(run.dataset.sizes["forget_train"] == 126 for run in found.runs), "10 % of 1,257 images"
+    command = ["sweep", "smoke", "--classes", "4", "-p", "forget", "{share: 0.1}", "-p", "results_dir", str(tmp_path)]
+    assert main(command) == 1
+    assert "--classes='4': is for one class at a time" in capsys.readouterr().err
 
 
 def test_the_summary_is_over_the_runs(here: tuple[Path, Sweep, list[str]]):
