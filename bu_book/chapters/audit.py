@@ -494,8 +494,9 @@ def heat_map(made: Climbed) -> Figure:
     if made.retrains:
         axes.axhline(len(rows) - 0.5, color=GREY, linewidth=0.8)
         for column, (rung, asked) in enumerate(RUNGS.items()):
-            low, high = (_short(end, asked) for end in made.range(rung) or (None, None))
-            axes.text(column, len(rows), f"≤{high}" if asked.distance else f"{low}–{high}", **_CENTRED, fontsize=7.5)
+            ends = [_short(end, asked) for end in made.range(rung) or ()]
+            shown = "–" if not ends else f"≤{ends[1]}" if asked.distance else "–".join(ends)
+            axes.text(column, len(rows), shown, **_CENTRED, fontsize=7.5)
         names.append("Retrain's range")
     axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names, fontsize=9)

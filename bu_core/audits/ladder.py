@@ -242,7 +242,7 @@ class Reading:
 
     `verdict`: "still known" says that the rung tells the model from Retrains, on whichever `side` of their range it
     lies. On a side where the class is better hidden than Retrain hides it, the model shows that it was made to forget.
-    `retrains`: their own values, each beside the others; 0 for a distance of a single one.
+    `retrains`: their own values, each beside the others. A single one has no distance, and gives no verdict on one.
     """
 
     value: float | None
@@ -260,9 +260,10 @@ def reading(rung: Rung, suspect: Audited, retrains: Sequence[Audited], images: i
     """
     others = [retrain.findings for retrain in retrains if retrain is not suspect]
     value = rung.value(suspect.findings, others)
-    if not others:
+    beside = [rung.value(one, [other for other in others if other is not one]) for one in others]
+    known = [found for found in beside if found is not None]
+    if not known:
         return Reading(value, None, None, None, "no retrain given", [])
-    known = [rung.value(one, [other for other in others if other is not one]) or 0.0 for one in others]
     grown = max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0
     below, above = (rung.slack * (end(known) if rung.unit == STEPS else grown) for end in (min, max))
     low = 0.0 if rung.distance else max(0.0, min(known) - below)

@@ -27,6 +27,7 @@ CONCLUSIONS = {
     "hidden": "The class is hidden further than in a model that never saw it, which shows that it was there.",
     "other": "It treats the class's images unlike a model that never saw them.",
     None: "Without a Retrain nobody can say what a model that never saw the class would show.",
+    "alone": "Without a second Retrain nobody can say how far two of them lie from each other.",
 }
 
 
@@ -52,6 +53,9 @@ def audit(arguments: argparse.Namespace) -> None:
     if config.forget:
         raise SettingError("forget: audit asks about one class at a time; name it with --forget")
     experiment = Given(config, named)
+    for name, (option, file) in named.items():
+        if not experiment.evidence(name).outputs("forget_test").logits.isfinite().all():
+            raise SettingError(f"{option}={shown(file)}: its answers to the images are not finite numbers")
     climbs = {}
     for number, name in enumerate(named, 1):
         said(f"{number} of {len(named)}: {name}, {shown(named[name][1])}")
@@ -107,8 +111,10 @@ def _rung(rung: Rung, climbs: Mapping[str, Climb], images: int) -> dict[str, Any
 
 
 def _conclusion(rung: Rung, found: Reading) -> str | None:
-    if found.side is None or found.side == "inside":
-        return found.side
+    if found.side is None:
+        return "alone" if rung.distance and found.value is not None else None
+    if found.side == "inside":
+        return "inside"
     if rung.distance:
         return "other"
     return "known" if found.side == rung.known else "hidden"

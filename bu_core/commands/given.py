@@ -49,12 +49,11 @@ class Given(Experiment):
         super().__init__(config, said)
         self.named = named
         self.digests = {name: digest_of(file) for name, (_, file) in named.items()}
-        for name in named:
+        first: dict[str, str] = {}
+        for name, (option, file) in named.items():
             self.model(name)
-            for other in named:
-                if name.startswith("retrain") and other != name and self.digests[other] == self.digests[name]:
-                    option, file = named[name]
-                    raise SettingError(f"{option}={shown(file)}: holds the same as {other}; name another model")
+            if (other := first.setdefault(self.digests[name], name)) != name:
+                raise SettingError(f"{option}={shown(file)}: holds the same as {other}; name another model")
 
     def key(self, name: str) -> dict[str, Any]:
         """What a model is found by: what its file holds, and what the auditor is given beside it."""

@@ -1,6 +1,7 @@
 """Weights that come as a file: read without running code, and checked against the model that they are for."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ def read_state(name: str, file: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             state: Any = safetensors.torch.load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore"):  # of what is then refused, or read all the same
+                state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever the unpickler met
         raise SettingError(f"{where}: cannot be read ({type(error).__name__})") from error
     if isinstance(state, Mapping):

@@ -116,14 +116,25 @@ def test_steps_may_differ_by_a_look(climbs: dict[str, Climb]):
     assert (found.low, found.high) == (30.0, 80.0)
 
 
-def test_a_distance_needs_retrains_and_a_single_one_is_its_own_zero(climbs: dict[str, Climb]):
+def test_a_distance_needs_two_retrains_for_a_verdict(climbs: dict[str, Climb]):
+    """How far two of them lie from each other for their seeds alone is not known of one."""
     rung = RUNGS["neighbours"]
     assert reading(rung, climbs["original"], []).value is None
     one = reading(rung, climbs["original"], [climbs["retrain 0"]])
-    assert one.retrains == [0.0] and one.value is not None
+    assert (one.verdict, one.low, one.retrains) == ("no retrain given", None, []) and one.value is not None
     two = reading(rung, climbs["original"], [climbs["retrain 0"], climbs["retrain 1"]])
     assert two.retrains[0] == pytest.approx(two.retrains[1]) and two.retrains[0] > 0, "each from the other"
     assert two.low == 0, "nothing is too near to a Retrain"
+
+
+def test_a_rung_that_was_not_climbed_gives_no_verdict(climbs: dict[str, Climb]):
+    """As where re-estimation had told enough of a setting, and nobody relearned it."""
+
+    class Spared:
+        findings = replace(climbs["original"].findings, relearn_few=None)
+
+    found = reading(RUNGS["relearn_few"], Spared(), [climbs["retrain 0"]])
+    assert (found.value, found.verdict, found.side) == (None, "not climbed", None) and found.low is not None
 
 
 def test_every_rung_says_what_it_asks_in_a_question():

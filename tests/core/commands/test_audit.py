@@ -1,6 +1,8 @@
 """Auditing models that a plain script trained: the one of the tutorial page, by the command of the tutorial page."""
 
 import json
+import os
+import pickle
 import re
 import shlex
 from pathlib import Path
@@ -76,7 +78,9 @@ def test_it_goes_on_where_it_was(
     again = json.loads((folder / "report" / "audit.json").read_text())
     assert again["rungs"]["output"]["value"] == report["rungs"]["output"]["value"]
     assert again["rungs"]["probe"]["retrain"] == report["rungs"]["probe"]["retrain"][0]
-    assert again["rungs"]["neighbours"]["retrain"] == 0
+    alone = again["rungs"]["neighbours"]
+    assert (alone["retrain"], alone["verdict"]) == (None, "no retrain given") and alone["value"] > 0
+    assert alone["says"].startswith("Without a second Retrain")
     said = capsys.readouterr().out
     assert "1 of 3: original" in said and "left out: per_sample" in said
     assert re.search(r"Threshold +[\d.]+ +[\d.]+ +[\d.]+ +% of D_ft", said)
@@ -105,6 +109,13 @@ def test_the_example_in_python_runs(capsys: pytest.CaptureFixture[str], monkeypa
     assert said[0] == "Outputs like retrain" or said[0] == "Outputs still known"
 
 
+class Evil:
+    """What a hostile file would run when it is read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("ran",)
+
+
 def changed(folder: Path, **changes: Any) -> None:
     state = load_file(folder / "unlearned.safetensors")
     save_file(
@@ -124,7 +135,12 @@ def changed(folder: Path, **changes: Any) -> None:
         ({"body.0.0.bias": torch.full((9,), torch.inf)}, {}, "must hold finite numbers"),
         ({"body.0.0.bias": None}, {}, "lacks body.0.0.bias"),
         ({"extra": torch.ones(1)}, {}, "holds extra, which this model does not have"),
+        ({"body.0.1.running_var": torch.full((9,), -1.0)}, {}, "its answers to the images are not finite numbers"),
+        ({"classifier.weight": torch.full((10, 19), 3e38)}, {}, "its answers to the images are not finite numbers"),
         ({}, {"--unlearned": "none.safetensors"}, "--unlearned='none.safetensors': no such file"),
+        ({}, {"--unlearned": "evil.pt"}, "--unlearned='evil.pt': cannot be read (UnpicklingError)"),
+        ({}, {"--unlearned": "original.safetensors"}, "--unlearned='original.safetensors': holds the same as original"),
+        ({}, {"--retrain": "original.safetensors"}, "--retrain='original.safetensors': holds the same as original"),
         ({}, {"--forget": "eleven"}, "--forget='eleven'"),
         ({}, {"--forget": "11"}, "--forget=11"),
         ({}, {"--retrain": "unlearned.safetensors"}, "--retrain='unlearned.safetensors': holds the same as unlearned"),
@@ -144,6 +160,7 @@ def test_what_cannot_be_is_refused_before_any_work(
     monkeypatch.chdir(folder)
     monkeypatch.setattr(audit, "ladder", lambda *_: pytest.fail("work was begun"))
     changed(folder, **changes)
+    (folder / "evil.pt").write_bytes(pickle.dumps(Evil()))
     options = {
         "--original": "original.safetensors",
         "--unlearned": "bad.safetensors",
@@ -156,6 +173,7 @@ def test_what_cannot_be_is_refused_before_any_work(
     error = capsys.readouterr().err
     assert says in error
     assert len(error.splitlines()) == 1
+    assert not (folder / "ran").exists(), "what a pickle would run"
 
 
 def test_a_request_for_more_than_a_class_is_audited_class_by_class(
