@@ -10,7 +10,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
@@ -90,8 +90,9 @@ class Companions:
 
 
 Objective = Callable[[Tensor, Tensor], Tensor]
-Penalty = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Penalty = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 OnFeatures = Callable[[Tensor], Tensor]
+OnGradients = Callable[[nn.Module], None]
 AroundStep = Callable[[int, Tensor], AbstractContextManager[None] | None]
 
 
@@ -106,6 +107,7 @@ def fit(
     objective: Objective = F.cross_entropy,
     penalty: Penalty | None = None,
     on_features: OnFeatures | None = None,
+    on_gradients: Sequence[OnGradients] = (),
     around_step: AroundStep | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> None:
@@ -118,11 +120,12 @@ def fit(
     are then estimated anew on all companions.
 
     `label` names the fit: its checkpoint, and its progress bar, which shows on a terminal alone. The same seed gives
-    the same weights on the same machine, interrupted or not. `penalty(model, images, indices)` is added to the loss of
-    each batch, where given, and so is `on_features(features)`, with the batch's features, float32, (B, F), which a
-    Classifier alone has. `around_step(epoch, labels)` gives a context for a step to run in, or None where it needs
-    none; epochs are counted from 0, and the labels of the batch are on the CPU, so that to look at them does not wait
-    for a GPU.
+    the same weights on the same machine, interrupted or not. `penalty(model, images, indices, beside)` is added to the
+    loss of each batch, where given; `beside` holds the numbers of its companions, None without any. So is
+    `on_features(features)`, with the batch's features, float32, (B, F), which a Classifier alone has. Each of
+    `on_gradients` may change the gradients of a batch in place before the weights follow them. `around_step(epoch,
+    labels)` gives a context for a step to run in, or None where it needs none; epochs are counted from 0, and the
+    labels of the batch are on the CPU, so that to look at them does not wait for a GPU.
 
     A model that has `diverged` takes no further step: nothing brings it back. Its epochs are counted to the end, and
     `around_step` is asked once in each, about no label. Raises SettingError, as `check_batches` does.
@@ -134,7 +137,7 @@ def fit(
         for layer in batchnorms(model):
             layer.eval()
     optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
-    step = Step(model, optimiser, data, recipe, objective, penalty, companions, on_features)
+    step = Step(model, optimiser, data, recipe, objective, penalty, companions, on_features, on_gradients)
     labels = data.labels.cpu()
     done = _restore(checkpoint.load(label), model, optimiser) if checkpoint else 0
     bar = tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False)
@@ -268,14 +271,11 @@ class Step:
         penalty: Penalty | None = None,
         companions: Companions | None = None,
         on_features: OnFeatures | None = None,
+        on_gradients: Sequence[OnGradients] = (),
     ):
         self._model, self._optimiser, self._data, self._recipe = model, optimiser, data, recipe
-        self._objective, self._penalty, self._companions, self._on_features = (
-            objective,
-            penalty,
-            companions,
-            on_features,
-        )
+        self._objective, self._penalty, self._companions = objective, penalty, companions
+        self._on_features, self._on_gradients = on_features, on_gradients
         self._graph: torch.cuda.CUDAGraph | None = None
         self._to_warm_up = self.WARM_UP
         self._captures = data.images.device.type == "cuda" and penalty is None
@@ -330,9 +330,11 @@ class Step:
         if self._on_features and features is not None:
             loss = loss + self._on_features(features[-len(batch) :].float())
         if self._penalty:
-            loss = loss + self._penalty(self._model, own, batch)
+            loss = loss + self._penalty(self._model, own, batch, beside)
         self._optimiser.zero_grad()
         loss.backward()
+        for change in self._on_gradients:
+            change(self._model)
         self._optimiser.step()
 
 

@@ -17,6 +17,8 @@ from ..data import LabelledImages, pixels
 from ..models import Classifier, reset_last, row_erased
 from ..training import Penalty, Precision, at_once, autocast
 from . import companions
+from .channel_means import held
+from .depth import early_rates, relearned_loss
 from .inversion import inverted
 from .register import method
 from .task import UnlearningTask
@@ -27,6 +29,11 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     companions.check(name, settings)
     if settings["reweighting"] and settings["target"] != "nearest":
         raise SettingError(f"{name}.reweighting=True: weighs nearest labels, and target is {settings['target']!r}")
+    if steps := settings["relearn_steps"]:
+        if settings["batchnorm"] == "train":
+            raise SettingError(f"{name}.relearn_steps={steps}: needs batchnorm frozen or remaining")
+        if settings["curvature"]:
+            raise SettingError(f"{name}.relearn_steps={steps}: is for curvature 0")
 
 
 @method(title="Boundary Shrink", colour="#0072B2", check=check)
@@ -50,6 +57,9 @@ def boundary_shrink(
     target: Literal["nearest", "soft", "uniform"] = "nearest",
     reset: Annotated[int, Range(0)] = 0,
     disperse: Annotated[float, Range(0)] = 0.0,
+    channel_means: Literal["free", "held"] = "free",
+    early: Annotated[float, Range(0, open=True)] = 1.0,
+    relearn_steps: Annotated[int, Range(0)] = 0,
     output_row: Literal["kept", "erased"] = "kept",
 ) -> Classifier:
     """The original, fine-tuned on (x, y_nbi) for x in D_f: equation 4.
@@ -65,7 +75,10 @@ def boundary_shrink(
     there less the forgotten class: `crossed`, the cross samples of D_f; `inverted`, so many `inversions` of the
     original, made in `inversion_steps` (`inversion.py`). `reset` gives so many last blocks the weights from before the
     original's training, and the forgotten class's output too; answers kept are then without that class. `disperse` is
-    the weight of `alikeness`, which keeps features of D_f apart. `output_row="erased"` sets the class's output neuron
+    the weight of `alikeness`, which keeps features of D_f apart. `channel_means="held"` projects every gradient so that
+    the channel means over D_r stay, of which no image is needed (`channel_means.py`). `early` multiplies the rate of
+    the first layer, and ever less that of later ones (`depth.early_rates`); `relearn_steps` adds the loss after so many
+    steps that learn the class again (`depth.relearned_loss`). `output_row="erased"` sets the class's output neuron
     to zero when all is done, and not before: its logit is what the steps push against.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
@@ -90,12 +103,18 @@ def boundary_shrink(
         images = companions.remaining_images(task, remaining)
     without_class = reset > 0 or not remaining
     beside = companions.answered(task, images, keep, without_class, own) if images is not None else None
-    how: dict[str, Any] = {"label": "boundary_shrink", "batchnorm": batchnorm, "companions": beside}
+    start = reset_last(original, task.initial, reset, task.split.forget_classes) if reset else original
+    how: dict[str, Any] = {"label": "boundary_shrink", "batchnorm": batchnorm, "companions": beside, "on_gradients": []}
     if curvature:
         how["penalty"] = kept_curvature(original, forget, curvature)
+    if relearn_steps:
+        how["penalty"] = relearned_loss(task, data, beside, relearn_steps)
     if disperse:
         how["on_features"] = lambda features: disperse * alikeness(features)
-    start = reset_last(original, task.initial, reset, task.split.forget_classes) if reset else original
+    if channel_means == "held":
+        how["on_gradients"].append(held(start, forget.images.shape[1:]))
+    if early != 1:
+        how["on_gradients"].append(early_rates(start, early))
     model = task.fitted(start, data, epochs=epochs, lr=lr, **how)
     return row_erased(model, task.split.forget_classes) if output_row == "erased" else model
 
@@ -210,7 +229,7 @@ def kept_curvature(original: Classifier, data: LabelledImages, weight: float) ->
     batches = zip(data.images.split(500), data.labels.split(500), strict=True)
     before = torch.cat([input_curvature(original, pixels(images), labels).detach() for images, labels in batches])
 
-    def penalty(model: nn.Module, images: Tensor, batch: Tensor) -> Tensor:
+    def penalty(model: nn.Module, images: Tensor, batch: Tensor, beside: Tensor | None) -> Tensor:
         modes = [(module, module.training) for module in model.modules()]
         model.eval()
         change = input_curvature(model, images, data.labels[batch]) - before[batch]

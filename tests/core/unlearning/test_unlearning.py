@@ -430,7 +430,7 @@ def test_several_steps_raise_the_loss_further_than_one(task: UnlearningTask):
 def test_with_both_additions_off_the_default_is_unchanged(task: UnlearningTask, fit: Fit):
     run("boundary_shrink", task, curvature=0.0, reweighting=False)
     call = fit.only()
-    assert "penalty" not in call
+    assert "penalty" not in call and not call["on_gradients"]
     assert torch.equal(call["data"].labels, nearest_labels(task.original, task.split.forget_train, 0.1, "fp32"))
 
 
@@ -472,12 +472,12 @@ def test_the_penalty_is_nothing_at_the_original_and_leaves_the_model_in_its_mode
     penalty = kept_curvature(task.original, forget, 0.35)
     batch = torch.arange(3, 9)
     images = pixels(forget.images[batch])
-    assert penalty(model, images, batch).item() == pytest.approx(0, abs=1e-6)
+    assert penalty(model, images, batch, None).item() == pytest.approx(0, abs=1e-6)
     assert [module.training for module in model.modules()] == [module.training for module in before.modules()]
     assert same_state(model, before), "running statistics follow the plain batches alone"
     with torch.no_grad():
         model.classifier.weight *= 2
-    value = penalty(model, images, batch)
+    value = penalty(model, images, batch, None)
     change = input_curvature(model.eval(), images, forget.labels[batch]) - input_curvature(
         task.original, images, forget.labels[batch]
     )
