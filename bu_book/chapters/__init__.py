@@ -21,6 +21,7 @@ CHAPTERS = (
     "neighbours",
     "settings",
     "seeds",
+    "beyond",
     "ledger",
 )
 
