@@ -8,6 +8,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+from bu_core.audits import relearning
 from bu_core.data import Dataset, split
 from bu_core.models import build
 from bu_core.training import fit
@@ -45,6 +46,15 @@ def task(toy: Dataset) -> UnlearningTask:
     fit(original, toy.train, TOY_RECIPE, label="original", around_step=recorder.step)
     updates = recorder.updates()
     return UnlearningTask(original, initial, parts, TOY_RECIPE, recorded=lambda window: updates)
+
+
+@pytest.fixture(scope="module")
+def few_steps() -> Iterator[None]:
+    """Audits relearn for eight steps instead of a hundred: enough where a test asks what becomes of their numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, steps in {"STEPS": (0, 8), "STILL": (0, 4), "LOOKS": (0, 1, 2, 4, 8)}.items():
+            patch.setattr(relearning, name, steps)
+        yield
 
 
 # A second run, small and with a name that must reach a page as nothing but text.
@@ -104,5 +114,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if {"smoke_book", "smoke_results"} & set(getattr(item, "fixturenames", ())):
+        if {"smoke_book", "smoke_results", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("book")

@@ -1,8 +1,11 @@
 """What several test files use: a small data set that can be learned, small experiments, a record, two comparisons."""
 
 import copy
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -56,8 +59,33 @@ def refusal(call: Callable[..., Any], *arguments: Any, **named: Any) -> str:
 
 
 def small_experiment(results: Path, **changes: Any) -> Experiment:
-    """The smallest experiment that has everything the chapters measure; it takes a second."""
-    methods = ("retrain", "boundary_shrink", "boundary_expanding")
+    """The smallest experiment that has everything the chapters measure; its models are made once in a process."""
+    experiment = _small(results, changes)
+    for name in () if experiment.record else (name for name in SMALL if name in experiment.names):
+        made, place = _made_once(name), experiment.store.path(name, experiment.key(name))
+        if made.name == place.name and not place.exists():
+            shutil.copy(made, place)
+    return experiment
+
+
+SMALL = ("original", "retrain", "boundary_shrink", "boundary_expanding")
+
+
+@cache
+def _made_once(name: str) -> Path:
+    """The file of a model of `small_experiment` as it is without changes."""
+    experiment = _small(Path(_made_in().name), {})
+    experiment.weights(name)
+    return experiment.store.path(name, experiment.key(name))
+
+
+@cache
+def _made_in() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="small-")
+
+
+def _small(results: Path, changes: Mapping[str, Any]) -> Experiment:
+    methods = SMALL[1:]
     given = {
         "width": 0.1,
         "epochs": 2,
@@ -69,7 +97,7 @@ def small_experiment(results: Path, **changes: Any) -> Experiment:
         "precision": "fp32",
         "results_dir": str(results),
     }
-    return Experiment(Config.from_mapping(given | changes))
+    return Experiment(Config.from_mapping(given | dict(changes)))
 
 
 ONE_EPOCH = {"finetune", "negative_gradient", "random_labels", "boundary_shrink", "boundary_expanding", "amnesiac"}

@@ -5,6 +5,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,9 @@ def test_a_file_that_is_not_what_it_should_be_is_named_and_made_again(store: Sto
 
 # --- kills, and two processes at once -----------------------------------------------------------------------------
 
+# A forked process has torch already; macOS does not let one go on that was forked while threads ran.
+PROCESSES = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+
 
 def _die_while_writing(folder: Path) -> None:
     def half(tensors: Any, path: Path, metadata: Any) -> None:
@@ -205,7 +209,7 @@ def _want(folder: Path, ready: Any, log: Path) -> None:
 
 
 def test_a_kill_while_writing_leaves_nothing_under_the_real_name(store: Store):
-    process = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(store.folder,))
+    process = PROCESSES.Process(target=_die_while_writing, args=(store.folder,))
     process.start()
     process.join(60)
     assert process.exitcode == 9
@@ -222,9 +226,8 @@ def test_two_processes_that_want_the_same_compute_it_once(tmp_path: Path):
     folder, log = tmp_path / "store", tmp_path / "log"
     Store(folder, "results_dir").get("outputs", KEY, Work())
     truncated(Store(folder, "results_dir").path("outputs", KEY))
-    context = multiprocessing.get_context("spawn")
-    ready = context.Barrier(2)
-    processes = [context.Process(target=_want, args=(folder, ready, log)) for _ in range(2)]
+    ready = PROCESSES.Barrier(2)
+    processes = [PROCESSES.Process(target=_want, args=(folder, ready, log)) for _ in range(2)]
     for process in processes:
         process.start()
     for process in processes:

@@ -4,7 +4,7 @@ import json
 import os
 import pickle
 import re
-import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,18 @@ from bu_core.__main__ import main
 from bu_core.audits.ladder import RUNGS
 from bu_core.commands import audit
 from bu_core.config import Config
+from tests.core.commands.page import API, COMMANDS
 
-PAGE = Path(__file__).parents[3] / "book" / "audit_your_model.md"
-SCRIPT, API = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
-COMMAND = shlex.split(re.findall(r"```bash\npython -m bu_core (.*?)\n```", PAGE.read_text(), re.S)[0])
+COMMAND = COMMANDS[0]
 VERDICTS = {"like retrain", "still known", "no retrain given"}
+
+pytestmark = pytest.mark.usefixtures("few_steps")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the script of the page ran."""
-    folder = tmp_path_factory.mktemp("outside")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        exec(compile(SCRIPT, "forget.py", "exec"), {})
-    return folder
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the script of the page leaves."""
+    return shutil.copytree(trained, tmp_path_factory.mktemp("outside"), dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,7 @@
 """Making a model in a file forget: one that a plain script trained, by the command of the page; then its audit."""
 
 import json
-import re
-import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,26 +15,20 @@ from bu_core.data import load, split
 from bu_core.models import build
 from bu_core.models.weights import load_whole
 from bu_core.training import predict
-from tests.core.commands.test_audit import PAGE, SCRIPT
+from tests.core.commands.page import COMMANDS, PROFILE
 
-UNLEARN, AUDIT = (
-    shlex.split(found)
-    for found in re.findall(
-        r"```bash\npython -m bu_core ((?:unlearn|audit) digits-forget.*?)\n```", PAGE.read_text(), re.S
-    )
-)
-PROFILE = re.search(r"```yaml\n(.*?)```", PAGE.read_text(), re.S)
+UNLEARN, AUDIT = COMMANDS[1:]
+
+pytestmark = pytest.mark.usefixtures("few_steps")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the script and the command of the page ran, from the profile of the page."""
-    folder = tmp_path_factory.mktemp("outside")
-    assert PROFILE is not None
-    (folder / "digits-forget.yml").write_text(PROFILE.group(1))
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the script of the page leaves, in which the command ran, from the profile of the page."""
+    folder = shutil.copytree(trained, tmp_path_factory.mktemp("outside"), dirs_exist_ok=True)
+    (folder / "digits-forget.yml").write_text(PROFILE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        exec(compile(SCRIPT, "forget.py", "exec"), {})
         assert main(UNLEARN) == 0
     return folder
 
