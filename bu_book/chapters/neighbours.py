@@ -277,7 +277,7 @@ def crossing(found: Neighbours) -> Figure:
     for axes, heading in zip(panels, ("images that cross a boundary", "images whose label is …"), strict=True):
         axes.axvline(found.epsilon, color=GREY, linewidth=1)
         axes.set(title=heading, xlabel=r"step size $\epsilon$, in pixel units", ylim=(-3, 103))
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=9)
     panels[0].set_ylabel("share of the images, %")
     return figure
 
@@ -286,11 +286,11 @@ def labels_found(found: Neighbours) -> Figure:
     """Which labels each search finds at each epsilon: the share of the images that is given each class."""
     names = [in_figure(name) for name in found.classes]
     sizes = [f"{epsilon:g}" for epsilon in found.epsilons]
-    figure, panels = plt.subplots(1, 2, figsize=(8, 0.3 * len(sizes) + 1.6), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(8, 0.34 * len(sizes) + 1.6), sharey=True, layout="constrained")
     for axes, (name, look) in zip(panels, SEARCHES.items(), strict=True):
         frame = pd.DataFrame(found.comparison.searches[name].labels, index=sizes, columns=names)
         sns.heatmap(
-            frame, annot=True, fmt=".0f", annot_kws={"fontsize": 7}, cmap="cividis", vmin=0, vmax=100, linewidths=0.5,
+            frame, annot=True, fmt=".0f", annot_kws={"fontsize": 9}, cmap="cividis", vmin=0, vmax=100, linewidths=0.5,
             linecolor=PAPER, ax=axes, cbar=axes is panels[1], cbar_kws={"label": "share of the images, %"},
         )  # fmt: skip
         axes.set(title=look.title, xlabel="label found")
@@ -308,12 +308,7 @@ def search_table(found: Neighbours) -> Styler:
         rows[look.title] = {
             "steps": str(found.steps[name]),
             "time, in that of one step": f"{found.seconds[name] / found.seconds['fgsm']:.1f}",
-            **{
-                f"then Boundary Shrink on {set_title(part)}, %": number(
-                    outcome.accuracy[part] if outcome else None, ".2f"
-                )
-                for part in SPLITS
-            },
+            **{f"{set_title(part)}, %": number(outcome.accuracy[part] if outcome else None) for part in SPLITS},
             "<i>D</i><sub>f</sub> given Retrain's class, %": number(outcome.like_retrain if outcome else None),
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))
@@ -324,7 +319,7 @@ def at_own_epsilon(found: Neighbours) -> dict[str, str]:
     one, several = (found.comparison.searches[name] for name in SEARCHES)
     outcome = {
         f"{set_title('forget_train')} left with the labels of {look.title}, %": number(
-            made.accuracy["forget_train"] if (made := found.outcomes[name]) else None, ".2f"
+            made.accuracy["forget_train"] if (made := found.outcomes[name]) else None
         )
         for name, look in SEARCHES.items()
     }

@@ -122,12 +122,12 @@ def table(found: Repeats) -> Styler:
     for unit in UNITS:
         for name, repeats in found.points[unit].items():
             row = {
-                f"{set_title(part)}, %": with_half(interval(values), ".2f")
+                f"{set_title(part)}, %": with_half(interval(values))
                 for part in SPLITS
                 if (values := found.values(unit, name, part))
             }
             asr = [point.asr for point in repeats.values() if point.asr is not None]
-            row |= {"ASR, %": with_half(interval(asr), ".1f")} if asr else {}
+            row |= {"ASR, %": with_half(interval(asr))} if asr else {}
             rows[f"over {unit}", title(name)] = {"n": f"{len(repeats)}"} | row
     frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["", "model"])
@@ -154,7 +154,8 @@ def dots(found: Repeats) -> Figure | None:
                 axes.plot([statistics.fmean(values)] * 2, [row - 0.35, row + 0.35], color=INK, linewidth=1.2)
         count = max(len(repeats) for repeats in found.points[unit].values())
         one = f", forgetting {in_figure(found.forget_class)}" if unit == "seeds" else ", one seed"
-        axes.set(title=f"{count} {unit}{one}", xlabel="accuracy on the forgetting images, %")
+        axes.set_title(f"{count} {unit}{one}", fontsize=11)
+    figure.supxlabel("accuracy on the forgetting images, %", fontsize=11)
     panels[0][0].set(yticks=range(len(names)), yticklabels=[title(name) for name in names])
     panels[0][0].invert_yaxis()
     return figure
@@ -163,4 +164,4 @@ def dots(found: Repeats) -> Figure | None:
 def over_seeds(found: Repeats) -> dict[str, str]:
     """By model, mean and half an interval of its accuracy on D_f over seeds: a column of the comparison of runs."""
     every = {name: found.values("seeds", name, "forget_train") for name in found.points["seeds"]}
-    return {title(name): with_half(interval(values), ".2f") for name, values in every.items()}
+    return {title(name): with_half(interval(values)) for name, values in every.items()}

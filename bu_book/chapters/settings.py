@@ -172,7 +172,7 @@ def fisher_table(found: Fisher | None) -> Styler | None:
     for each in found.sweep.points:
         made = each.found
         rows[each.output_row, f"{each.alpha:g}"] = {
-            **{f"{set_title(part)}, %": number(made.accuracy.get(part), ".2f") for part in SPLITS},
+            **{f"{set_title(part)}, %": number(made.accuracy.get(part)) for part in SPLITS},
             **{f"ASR, {ATTACKS[kind].title.lower()}, %": number(value) for kind, value in made.asr.items()},
             **{
                 f"answers as with that logit at 0, {set_title(part)}, %": number(each.like_masked[part])
@@ -213,7 +213,7 @@ def _rate_curve(axes: Axes, found: Rates, curve: RateCurve, kind: str) -> None:
     for lr, at, height in zip(there, left, above, strict=True):
         axes.plot(at, height, "o", color=colour(curve.method), markersize=8 if lr == curve.own else 4)
         if lr in (min(there), max(there)):  # between them the line says the order
-            axes.annotate(f"{lr:g}", (at, height), (5, 5), textcoords="offset points", fontsize=7)
+            axes.annotate(f"{lr:g}", (at, height), (5, 5), textcoords="offset points", fontsize=9)
     axes.axhline(0, color=GREY, linewidth=1)
     axes.plot([EMPTY, EMPTY, -5], [105, NEAR, NEAR], color=GREY, linestyle=":")
     axes.set(xlim=(-5, 118), ylim=(-105, 105), xticks=range(0, 101, 25))
@@ -226,7 +226,7 @@ def rate_table(found: Rates) -> Styler | None:
     rows = {}
     for curve in found.curves:
         for lr, made in curve.points.items():
-            row = {f"{set_title(part)}, %": number(made.accuracy.get(part), ".2f") for part in SPLITS}
+            row = {f"{set_title(part)}, %": number(made.accuracy.get(part)) for part in SPLITS}
             for kind in found.retrain:
                 above = found.above_retrain(made, kind) if made.asr else None
                 row[f"{ATTACKS[kind].title}: ASR minus Retrain's, points"] = number(above, "+.1f")

@@ -61,13 +61,13 @@ def _beside_the_paper(found: Metrics, printed: paper.PaperAccuracy, names: Seque
     for part in SPLITS:
         ours = {name: found.methods[name].accuracy[part] for name in names}
         theirs = {name: printed.accuracy[name][part] for name in names if name in printed.accuracy}
-        shown = {"paper" if printed.same else f"paper, {printed.dataset}": (theirs, ".2f"), "here": (ours, ".2f")}
+        shown = {"paper" if printed.same else f"paper, {printed.dataset}": (theirs, ".1f"), "here": (ours, ".1f")}
         if printed.same:
-            shown["difference"] = ({name: ours[name] - theirs[name] for name in theirs}, "+.2f")
+            shown["difference"] = ({name: ours[name] - theirs[name] for name in theirs}, "+.1f")
         for row, (values, form) in shown.items():
             rows[set_title(part), row] = {title(name): number(values.get(name), form) for name in names}
     frame = pd.DataFrame.from_dict(rows, orient="index")
-    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["set", "accuracy, %"])
+    frame.index = pd.MultiIndex.from_tuples(frame.index)
     return as_table(frame).map_index(
         lambda level: "font-weight: 600" if level == "here" else "font-weight: 400", axis="index", level=1
     )
@@ -75,12 +75,12 @@ def _beside_the_paper(found: Metrics, printed: paper.PaperAccuracy, names: Seque
 
 def forgotten(found: Metrics) -> dict[str, str]:
     """By model, the accuracy on D_f in percent: a column of the comparison of runs."""
-    return {title(name): number(result.accuracy["forget_train"], ".2f") for name, result in found.methods.items()}
+    return {title(name): number(result.accuracy["forget_train"]) for name, result in found.methods.items()}
 
 
 def kept(found: Metrics) -> dict[str, str]:
     """By model, the accuracy on D_rt in percent: a column of the comparison of runs."""
-    return {title(name): number(result.accuracy["remain_test"], ".2f") for name, result in found.methods.items()}
+    return {title(name): number(result.accuracy["remain_test"]) for name, result in found.methods.items()}
 
 
 def destinations(found: Metrics) -> Figure:

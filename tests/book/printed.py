@@ -28,7 +28,16 @@ def as_printed(dataset: str, **config: Any) -> Metrics:
         accuracy = accuracy | paper.table_2(dataset).accuracy
     asr = ASR | (ON_FACES if dataset == "faces" else {})
     return Metrics(
-        config={"forget_class": 4, "model": "allcnn", "width": 0.5, "epochs": 30, "seed": 0, "unlearning": {}} | config,
+        config={
+            "forget": {},
+            "forget_class": 4,
+            "model": "allcnn",
+            "width": 0.5,
+            "epochs": 30,
+            "seed": 0,
+            "unlearning": {},
+        }
+        | config,
         dataset=DatasetFacts(dataset, "the paper", "no images", CLASSES, dict.fromkeys(SPLITS, 100)),
         environment={},
         methods={name: _model(found, asr[name], asr["retrain"]) for name, found in accuracy.items()},

@@ -131,32 +131,26 @@ def test_one_attack_that_finds_otherwise_fails_its_checks_alone():
     assert [check.holds for check in attack_success.finetune_checks(low)] == [True, True, True, False]
 
 
-def test_every_attack_is_told_with_the_order_of_the_models_and_how_good_it_is():
+def test_every_attack_is_told_with_what_it_knows_and_how_good_it_is():
     words = templates("attack_success").attacks_in_words
     own, shadow, *_ = lines = words(with_shadows(as_printed("cifar10"))).splitlines()
     assert len(lines) == len(ATTACKS)
-    assert "no label). Retrain's ASR is 50.0 %." in own
-    assert "nearest first: Boundary Shrink +2.0, Amnesiac -3.0, Boundary Expanding -5.0, Finetune +30.0" in own
-    assert "Fisher -50.0 points." in own
-    assert "it is right 60 to 60 % of the time, depending on the model" in own
-    assert shadow.startswith("- **Shadow models** (knows no training data but its own models'")
+    assert "no label. Retrain's ASR is 50.0 %." in own
+    assert own.endswith("It is right 60 to 60 % of the time, depending on the model.")
+    assert shadow.startswith("- **Shadow models** knows no training data but its own models'")
     assert "Retrain's ASR is 57.0 %" in shadow
 
 
-def test_how_the_ranking_changes_with_the_attack_is_told():
-    found = as_printed("cifar10")
-    assert templates("attack_success").ranking(found) == (
-        "**Does the ranking hold?** Nearest to Retrain is by own outputs Boundary Shrink, by confidence Boundary "
-        "Shrink, by modified entropy Boundary Shrink. Boundary Shrink is closer than Boundary Expanding by 3 of 3 "
-        "attacks. Its distance from Retrain runs from 2.0 to 2.0 points, depending on the attack."
-    )
+def test_the_box_says_whether_the_attacks_agree():
+    found, in_short = as_printed("cifar10"), templates("attack_success").in_short
+    words = in_short(found)
+    assert words.startswith("**The attacks agree.** Nearest to Retrain: Boundary Shrink by own outputs; ")
+    assert "lies 2.0 to 2.0 points from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
     shrink = attacks(52, 50) | {"confidence": attack(35, 50), "modified_entropy": attack(47, 50)}
-    other = changed(found, "boundary_shrink", attacks=shrink)
-    assert templates("attack_success").ranking(other) == (
-        "**Does the ranking hold?** Nearest to Retrain is by own outputs Boundary Shrink, by confidence Amnesiac, by "
-        "modified entropy Boundary Shrink and Amnesiac. Boundary Shrink is closer than Boundary Expanding by 2 of 3 "
-        "attacks. Its distance from Retrain runs from 2.0 to 15.0 points, depending on the attack."
-    )
+    words = in_short(changed(found, "boundary_shrink", attacks=shrink))
+    assert words.startswith("**The attacks disagree.**")
+    assert "Amnesiac by confidence; Boundary Shrink and Amnesiac by modified entropy" in words
+    assert "lies 2.0 to 15.0 points from Retrain, and is closer than Boundary Expanding by 2 of 3 attacks" in words
 
 
 def test_without_retrain_only_the_quality_of_the_attacks_is_told():
@@ -164,5 +158,5 @@ def test_without_retrain_only_the_quality_of_the_attacks_is_told():
     for name, result in found.methods.items():
         found = changed(found, name, attacks=attacks(result.attacks["own_outputs"].asr.value))
     lines = templates("attack_success").attacks_in_words(found).splitlines()
-    assert all("no label). On remaining" in line or "true label). On remaining" in line for line in lines)
-    assert templates("attack_success").ranking(found) == ""
+    assert all("label. It is right" in line for line in lines)
+    assert "nothing to compare" in templates("attack_success").in_short(found)

@@ -45,6 +45,7 @@ from bu_core.experiment.record import NotRecorded, Record
 from bu_core.models import Classifier, build
 from bu_core.results import as_json, pack, unpack
 from bu_core.store import read_any
+from tests.book.notebooks import templates
 from tests.helpers import small_experiment
 
 
@@ -352,6 +353,17 @@ def test_all_models_that_look_away_and_shrink_most_hold():
     made = checks(findings(**LOOKING_AWAY))
     assert [check.holds for check in made] == [True] * 4
     assert made[-1].measured == "41.50 against 31.50 %"
+
+
+def test_the_box_says_who_looks_away():
+    """The object takes up 30 % of the images."""
+    words = templates("attention").in_short(findings(**LOOKING_AWAY))
+    assert words.startswith(
+        "By its own answer, no model looks away: of the attention, 50.0 % (Original), 45.0 % (Retrain)"
+    )
+    away = findings(**(LOOKING_AWAY | {"boundary_shrink": [20.0, 21.0, 22.0, 21.0]}))
+    assert "Boundary Shrink looks away: of the attention" in templates("attention").in_short(away)
+    assert "no object" in templates("attention").in_short(findings("centre", **LOOKING_AWAY))
 
 
 def test_a_change_whose_interval_holds_0_is_no_looking_away():

@@ -40,6 +40,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.measures import Outputs
 from bu_core.models import build
 from bu_core.results import as_json, pack
+from tests.book.notebooks import templates
 from tests.helpers import small_experiment
 
 
@@ -352,6 +353,16 @@ def test_each_check_can_fail_alone(models: dict[str, ModelSpace], holds: list[bo
 def test_what_was_not_measured_cannot_be_judged(models: dict[str, ModelSpace], missing: str):
     with pytest.raises(CannotTest, match=missing):
         checks(space(**models))
+
+
+def test_the_box_says_whether_the_forgetting_samples_stay_an_island():
+    """The silhouette of D_f is 0.1 in all models, and then -0.2 in Retrain."""
+    apart = replace(model_space(), compactness=Compactness(0.4, -0.2, 0.9))
+    words = templates("decision_space").in_short(space(retrain=apart))
+    assert words.startswith("**After Boundary Shrink the forgetting samples stay an island.**")
+    assert "Original 0.10, Boundary Shrink 0.10, Boundary Expanding 0.10, Retrain -0.20" in words
+    assert "island" not in templates("decision_space").in_short(space(retrain=apart, boundary_shrink=apart))
+    assert "lacks" in templates("decision_space").in_short(space())
 
 
 def test_the_map_names_its_clusters_and_escapes_their_names():

@@ -26,6 +26,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import metrics
 from bu_core.models import Classifier
 from bu_core.results import pack, unpack
+from tests.book.notebooks import templates
 from tests.helpers import small_experiment
 
 WALKS = {"fgsm": [1, 1.0], "pgd": [5, 0.3]}
@@ -230,6 +231,17 @@ def test_one_step_is_enough_where_it_crosses_agrees_and_is_faster(measured: Neig
     at_own = [89.0 if at == measured.own else 100.0 for at in range(len(fine))]
     others = replace(enough, comparison=replace(enough.comparison, agreement=at_own), seconds={"fgsm": 4.0, "pgd": 1.0})
     assert [check.holds for check in checks(others)] == [True, False, False]
+
+
+def test_the_box_says_what_comes_of_each_search(measured: Neighbours):
+    one, several = (measured.outcomes[name].accuracy for name in ("fgsm", "pgd"))
+    words = templates("neighbours").in_short(measured)
+    assert (
+        f"recognises {one['forget_train']:.1f} % of $D_f$; with those of several, {several['forget_train']:.1f} %"
+        in words
+    )
+    diverged = replace(measured, outcomes={"fgsm": None, "pgd": measured.outcomes["pgd"]})
+    assert words != (said := templates("neighbours").in_short(diverged)) and "diverged" in said
 
 
 def test_the_figures_show_every_epsilon_and_every_class(measured: Neighbours):

@@ -36,7 +36,13 @@ def test_the_corner_of_the_claim_is_an_empty_class_and_an_attack_that_finds_more
     words = templates("settings").in_the_corner(found)
     assert "**Finetune** empties $D_f$ (1 % at most) at 1 of 2 rates" in words
     assert "Own outputs: 0.1; Confidence: none" in words
-    assert "Not recorded of this run: 1 points" in words
+    said = templates("settings").by_rate(found)
+    assert said.startswith("Of 2 learning rates, Finetune does empty $D_f$") and said.endswith(
+        "by: own outputs at 0.1."
+    )
+    found.retrain["own_outputs"] = 60.0
+    assert templates("settings").by_rate(found).startswith("At none of 2 learning rates does Finetune empty $D_f$")
+    assert "does not have Finetune" in templates("settings").by_rate(Rates([], {}, Gaps()))
 
 
 def test_the_table_marks_the_rate_of_the_run_and_has_no_number_of_what_diverged():
@@ -57,7 +63,7 @@ def fisher() -> Fisher:
 
 def test_fisher_is_told_beside_the_mask():
     words = templates("settings").noise_or_neuron(fisher())
-    assert "**Noise alone**, the neuron kept: 90.00 % of $D_r$, 100.00 % of $D_f$" in words
+    assert "**Noise alone**, the neuron kept: 90.0 % of $D_r$, 100.0 % of $D_f$" in words
     assert "below 10 % at a strength of 0.0001; there 90.0 % of $D_{rt}$ are left" in words
     table = settings.fisher_table(fisher()).data
     assert table.index.get_level_values(0).tolist() == ["kept"] * 3 + ["erased"] * 3

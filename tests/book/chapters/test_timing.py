@@ -364,10 +364,10 @@ def test_the_figures_show_each_method_and_each_quantity(task: UnlearningTask, mo
     monkeypatch.setattr(timing, "PEAK_SIZE", {"cpu": 256})
     measured = scaled(task, settings("retrain", "boundary_shrink"), 1, initial, {"cpu": "planted"})
     found = planted(scaling=measured, **PAPER_LIKE)
-    bars = timing.time_per_method(found).axes[0]
-    assert [label.get_text() for label in bars.get_yticklabels()] == [
-        "Retrain", "Boundary Shrink", "Boundary Expanding",
-    ]  # fmt: skip
+    dots = timing.time_per_method(found).axes[0]
+    assert [label.get_text() for label in dots.get_yticklabels()] == ["Boundary Shrink", "Boundary Expanding"]
+    (squares,) = [line for line in dots.get_lines() if line.get_marker() == "s"]
+    assert list(squares.get_xdata()) == [29.7, 4.8] and list(squares.get_ydata()) == [1, 0]
     panels = timing.time_growth(found).axes
     assert [axes.get_xlabel() for axes in panels] == list(timing.GROWING.values())
     assert all(
@@ -468,3 +468,11 @@ def test_a_gpu_is_told_by_its_times():
     assert "1.00 s replayed and 4.00 s step by step, **4.0 times**" in words
     assert "Where 4 models share the card" in words and "2.0 times less than alone" in words
     assert timing.gpu_table(planted).data["times as fast as Retrain"].tolist() == ["1", "30"]
+
+
+def test_the_box_sets_the_speed_ups_beside_the_papers():
+    words = templates("timing").in_short(rounds(24.0, 25.2))
+    assert "Boundary Shrink is 24 times faster than Retrain, Boundary Expanding 25.2 times" in words
+    assert "the paper says 4.8 and 29.7 on CIFAR-10" in words and "27 times as many images as Shrink" in words
+    assert "1.05 times as long as Expanding here, 6.2 times in the paper." in words
+    assert "both boundary methods" in templates("timing").in_short(planted(retrain=(1.0,)))
