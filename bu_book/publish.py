@@ -46,6 +46,7 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
                 if experiment.config.dataset == lasting.CHOSEN_FOR:
                     lasting.measure(experiment, everything=True)
                     lasting.chosen(experiment, everything=True)
+                    lasting.every_class(experiment, everything=True)
             continue
         metrics(experiment)
         for chapter in chapters.load().values():

@@ -22,6 +22,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import WORTH, Trace, trace
 from bu_core.experiment.mechanism import Returned, Swap, returned, swap
+from bu_core.experiment.metrics import evaluation
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
@@ -333,6 +334,50 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
     return Lasting(rows, list(runs), gathering.gaps, Gaps(), base is not experiment, unseen)
 
 
+@dataclass(frozen=True)
+class EveryClass:
+    """The recommended settings on each class of the data, with the first replicate's original.
+
+    `left` and `original` are by class: what the settings leave, and the original's accuracy on D_rt in percent.
+    """
+
+    left: dict[str, Left]
+    original: dict[str, float]
+    gaps: Gaps
+
+    def values(self, of: Callable[[Left], float]) -> list[float]:
+        return [of(left) for left in self.left.values()]
+
+    @property
+    def price(self) -> dict[str, float]:
+        """By class, how many points of D_rt the settings cost after re-estimation, where both numbers are known."""
+        return {
+            name: self.original[name] - left.after["remain_test"]
+            for name, left in self.left.items()
+            if name in self.original
+        }
+
+
+def every_class(experiment: Experiment, everything: bool = False) -> EveryClass | None:
+    """The recommended settings on every class, as far as it is recorded; the ten are all there are, and no sample.
+
+    None where only the run's own class is known, and nothing is computed without `everything`.
+    """
+    base = next(iter(replicates(experiment).values()))
+    if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
+        return None
+    gathering, left, original = Gathering(), dict[str, Left](), dict[str, float]()
+    for label, name in enumerate(base.dataset.classes):
+        own = label == base.config.forget_class
+        there = base if own else base.variation(base.config.methods, forget_class=label)
+        asked = there.with_settings(RECOMMENDED.method, **RECOMMENDED.settings)
+        if (found := gathering.ask(name, trace, asked, RECOMMENDED.method)) is not None:
+            left[name] = of_trace(found)
+        if (kept := gathering.ask(f"{name}, original", evaluation, there, "original")) is not None:
+            original[name] = kept.accuracy["remain_test"]
+    return EveryClass(left, original, gathering.gaps) if len(left) > 1 else None
+
+
 GRID = tuple(itertools.product((0.01, 0.03, 0.1), (1, 3)))  # learning rates and epochs
 GONE, COST = 1.5, 1.0  # at most so much of D_f after re-estimation, in percent; so many points of D_rt
 
@@ -576,6 +621,21 @@ def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
         shown = number(row.mean(of))
         cells[sets_named(called)] = f"<b>{shown}</b>" if made.inside(row, of) else shown
     return cells
+
+
+def classes_table(made: EveryClass | None) -> Styler | None:
+    """What the recommended settings leave of each class, a row a class; None where there is one class alone."""
+    if made is None:
+        return None
+    rows = {}
+    for name, left in made.left.items():
+        price = made.price.get(name)
+        rows[in_html(name)] = {
+            sets_named("D_f before, %"): number(left.before["forget_train"]),
+            **{sets_named(called): number(of(left)) for called, of in (NUMBERS[each] for each in HEADLINES)},
+            sets_named("price on D_rt, points"): number(price, "+.1f"),
+        }
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
 
 
 def costs_table(made: Lasting) -> Styler:

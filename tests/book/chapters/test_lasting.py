@@ -11,6 +11,7 @@ from bu_book.gaps import Gaps
 from bu_core.config import PROFILES, Config
 from bu_core.data import SPLITS
 from bu_core.experiment import record
+from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.mechanism import Returned, Source, Swap
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
@@ -226,6 +227,32 @@ def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lack
     assert shown.row(RECOMMENDED.called) == found.row(RECOMMENDED.called)
     assert "lasting method (100 images), seed 0" in shown.gaps.not_recorded
     assert "nearest label, seed 0" in shown.untried.not_recorded
+
+
+def test_every_class_is_told_with_its_mean_its_range_and_its_price():
+    every = lasting.EveryClass(
+        {"cat": left(0.2, 20.0, remain=82.0), "dog": left(4.0, 20.0, remain=80.0), "deer": left(0.0, 20.0)},
+        {"cat": 81.0, "dog": 81.5},
+        Gaps(["deer, original"]),
+    )
+    assert every.price == {"cat": pytest.approx(-1.0), "dog": pytest.approx(1.5)}
+    words = templates("lasting").on_every_class(every)
+    assert "1.4 % of $D_f$ are recognised in the mean over 3 classes (0.0 to 4.0 %)" in words
+    assert "2 of 3 classes stay at or below 1.5 %" in words
+    assert "it costs +0.2 points against the original (-1.0 to +1.5)" in words
+    shown = lasting.classes_table(every)
+    assert list(shown.data.index) == ["cat", "dog", "deer"]
+    assert shown.data.iloc[:, -1].tolist() == ["-1.0", "+1.5", "–"]
+    assert templates("lasting").on_every_class(None) == ""
+    assert lasting.classes_table(None) is None
+
+
+def test_the_record_of_replicates_holds_several_classes():
+    """The headline run is shown on each class that is recorded, the run's own among them."""
+    found = lasting.every_class(Experiment(Config.from_profile("cifar10")))
+    assert found is not None
+    assert "deer" in found.left
+    assert len(found.left) > 3
 
 
 def test_what_re_estimation_may_see_is_told_by_the_worst_source():
