@@ -6,7 +6,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.installed
 # Two processes of one thread each: threads of torch that share two cores with others mostly wait for each other.
-TESTS   := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Compiled tests are kept whatever the environment says, since pytest rewrites every assertion of those that are not.
+TESTS   := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Recipes read PROFILE from their environment, so that neither make nor the shell runs what stands in it.
 override PROFILE := $(value PROFILE)
