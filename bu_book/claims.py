@@ -285,6 +285,12 @@ def needs(experiment: Experiment, *names: str) -> None:
             raise CannotTest(f"{name} diverged")
 
 
+def about_one_class(experiment: Experiment) -> None:
+    """Raise CannotTest where a run forgets anything else than one class, for a question that is about one."""
+    if experiment.config.forget:
+        raise CannotTest(f"this asks about one class, and this run forgets {experiment.forgotten}")
+
+
 def as_far_as_measured(ask: Callable[[], list[Check]]) -> list[Check]:
     """The secondary checks of a claim, or one that is not counted and says what the run lacks for them."""
     try:

@@ -79,7 +79,10 @@ class Page:
         ask: Callable[[Experiment], Result],
         also: Callable[[Experiment], Sequence[Experiment]] = lambda run: (),
     ) -> Found[Result]:
-        """What every run answers to a question; `also`: variations of it with another network, asked as well."""
+        """What every run answers to a question; `also`: variations of it with another network, asked as well.
+
+        A run that raises NotRecorded or CannotTest has no answer, and the page says why.
+        """
         runs = {}
         for name, run in self.runs.items():
             runs[name] = run
@@ -90,6 +93,8 @@ class Page:
                 results[name] = ask(run)
             except NotRecorded as reason:
                 missing[name] = in_words(reason)
+            except claims.CannotTest as reason:
+                missing[name] = f"Not measured here: {in_markdown(reason)}."
         return Found(results, missing, self.own_title)
 
     def metrics(self) -> Found[Metrics]:

@@ -99,7 +99,10 @@ def replicates(experiment: Experiment) -> dict[str, Experiment]:
 
 
 # What has to be the same in a run for it to be a replicate of another.
-_ALIKE = ("dataset", "data", "model", "pretraining", "width", "forget_class", "epochs", "batch_size", "lr", "momentum")
+_ALIKE = (
+    "dataset", "data", "model", "pretraining", "width", "forget_class", "forget", "epochs", "batch_size", "lr",
+    "momentum",
+)  # fmt: skip
 
 
 def _named(experiment: Experiment) -> Experiment | None:
@@ -183,11 +186,12 @@ def attacks_made(experiment: Experiment) -> list[str]:
 def by_class(experiment: Experiment, methods: tuple[str, ...], ask: Callable[[Experiment], float]) -> dict[str, float]:
     """A number by the name of the forgotten class, for this run and those of `config.elsewhere`.
 
-    `methods`: those that `ask` asks for. A class of which nothing is recorded is left out.
+    `methods`: those that `ask` asks for. A class of which nothing is recorded is left out. Empty for a run that forgets
+    anything else than one class.
     """
     found = {}
     changes = [change for change in experiment.config.elsewhere if set(change) == {"forget_class"}]
-    for change in ({}, *changes) if changes else ():
+    for change in ({}, *changes) if changes and not experiment.config.forget else ():
         there = experiment.variation(methods, **change)
         with suppress(NotRecorded):
             found[experiment.dataset.classes[int(there.config.forget_class)]] = ask(there)

@@ -47,7 +47,7 @@ class BeforeAndAfter:
 class Variation:
     """A run in short.
 
-    `model`: what it is called, with its width and what its training has of its own. `forget_class`: the class's name.
+    `model`: what it is called, with its width and what its training has of its own. `forget_class`: what is forgotten, in words.
     `changed`: the settings that differ from the page's own run, none for that run itself. `keeps_statistics`: whether
     the model has BatchNorm; without it `after` is `before`. `statistics`: what the statistics do alone; None where the
     model keeps none, or where not recorded. `methods`: for another class the paper's own two, else TAKEN_APART.
@@ -118,7 +118,7 @@ class Variations:
 def variations(experiment: Experiment) -> Variations:
     """An experiment in short, and each of the variations that its config names, as far as they are recorded."""
     gathering, runs = Gathering(), []
-    for change in ({}, *experiment.config.elsewhere):
+    for change in changes(experiment):
         asked = BOUNDARY_METHODS if "forget_class" in change else TAKEN_APART
         methods = [name for name in asked if name in experiment.config.methods]
         there = experiment.variation(methods, **change)
@@ -130,24 +130,23 @@ def variations(experiment: Experiment) -> Variations:
     return Variations(runs, experiment.dataset.name, sizes, gathering.gaps)
 
 
-def forgotten(experiment: Experiment) -> str:
-    """The name of the class to forget."""
-    return experiment.dataset.classes[_forget_class(experiment)]
+def changes(experiment: Experiment) -> list[Mapping[str, Any]]:
+    """None, and those of `config.elsewhere`; of a run that forgets anything else than one class those that forget it too."""
+    others = experiment.config.elsewhere
+    return [{}, *(each for each in others if not experiment.config.forget or "forget_class" not in each)]
 
 
 def most_images(experiment: Experiment, there: Experiment | None = None) -> int:
-    """The most images that re-estimation sees, in an experiment or in a variation of it with another class to forget.
+    """The most images that re-estimation sees, in an experiment or in a variation of it that may forget another class.
 
     It is asked of the experiment itself: a record would otherwise keep the outputs for every class.
     """
     said = experiment.outputs("original")
-    labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
-    return min(int((labels != _forget_class(there or experiment)).sum()), max(REESTIMATED_ON))
-
-
-def _forget_class(experiment: Experiment) -> int:
-    assert isinstance(experiment.config.forget_class, int)  # an experiment has an index where a profile had a name
-    return experiment.config.forget_class
+    count = len(said["remain_train"].labels)
+    if there is not None and there.forget_key != experiment.forget_key:
+        labels = torch.cat([said[part].labels for part in ("remain_train", "forget_train")])
+        count = int((~torch.isin(labels, torch.tensor(there.forget_classes))).sum())
+    return min(count, max(REESTIMATED_ON))
 
 
 def keeps_statistics(experiment: Experiment) -> bool:
@@ -169,7 +168,7 @@ def _in_short(
     there: Experiment, change: Mapping[str, Any], methods: list[str], images: int, gathering: Gathering
 ) -> Variation | None:
     """One variation; None where the evaluation of its original is not recorded."""
-    config, forget_class, model = there.config, forgotten(there), model_called(there, change)
+    config, forget_class, model = there.config, there.forgotten, model_called(there, change)
     which = f"{model}, seed {config.seed}, {forget_class}"
     if (original := gathering.ask(which, evaluation, there, "original")) is None:
         return None

@@ -40,11 +40,11 @@ class Point:
 class Repeats:
     """What was repeated: `points[unit][model][which]`, the seeds with one class, and the classes with one seed.
 
-    `forget_class`: the class that all seeds forget. `gaps`: what is not recorded.
+    `forgotten`: what all seeds forget, in words. `gaps`: what is not recorded.
     """
 
     points: dict[Unit, dict[str, dict[str, Point]]]
-    forget_class: str
+    forgotten: str
     gaps: Gaps
 
     def values(self, unit: Unit, model: str, part: str) -> list[float]:
@@ -86,20 +86,18 @@ def measure(experiment: Experiment) -> Repeats:
         methods = [name for name in methods if name in of_classes.config.methods]
         for change in ({}, *classes):
             there = of_classes.variation(methods, **change)
-            name = _forgotten(there)
+            name = there.forgotten
             for model in there.names:
                 if (kept := gathering.ask(f"{title(model)}, {name}", evaluation, there, model)) is not None:
                     points["classes"].setdefault(model, {})[name] = Point(kept.accuracy, kept.attack.asr.value)
     gathering.needs_some(any(points.values()))
-    return Repeats(points, _forgotten(experiment), gaps)
+    return Repeats(points, experiment.forgotten, gaps)
 
 
 def _classes(experiment: Experiment) -> list[Mapping[str, int]]:
-    return [change for change in experiment.config.elsewhere if set(change) == {"forget_class"}]
-
-
-def _forgotten(experiment: Experiment) -> str:
-    return experiment.dataset.classes[int(experiment.config.forget_class)]
+    """The other classes that a run is asked for; none where it forgets anything else than one class."""
+    alone = not experiment.config.forget
+    return [change for change in experiment.config.elsewhere if alone and set(change) == {"forget_class"}]
 
 
 def seeds_needed(values: Sequence[float], within: float) -> int | None:
@@ -153,7 +151,7 @@ def dots(found: Repeats) -> Figure | None:
                 axes.plot(values, [row] * len(values), "o", color=colour(name), alpha=0.5, markersize=6)
                 axes.plot([statistics.fmean(values)] * 2, [row - 0.35, row + 0.35], color=INK, linewidth=1.2)
         count = max(len(repeats) for repeats in found.points[unit].values())
-        one = f", forgetting {in_figure(found.forget_class)}" if unit == "seeds" else ", one seed"
+        one = f", forgetting {in_figure(found.forgotten)}" if unit == "seeds" else ", one seed"
         axes.set_title(f"{count} {unit}{one}", fontsize=11)
     figure.supxlabel("accuracy on the forgetting images, %", fontsize=11)
     panels[0][0].set(yticks=range(len(names)), yticklabels=[title(name) for name in names])

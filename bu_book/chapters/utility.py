@@ -95,7 +95,8 @@ def destinations(found: Metrics) -> Figure:
     )  # fmt: skip
     axes.set(xlabel=f"predicted class (forgotten: {in_figure(found.forgotten)})", ylabel="")
     axes.tick_params(axis="x", rotation=45 if max(map(len, classes)) > 2 else 0)
-    axes.get_xticklabels()[found.config["forget_class"]].set_fontweight("bold")
+    for label in found.forget_classes:
+        axes.get_xticklabels()[label].set_fontweight("bold")
     return figure
 
 

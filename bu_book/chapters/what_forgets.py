@@ -67,7 +67,7 @@ from ..variations import (
     Variation,
     Variations,
     When,
-    forgotten,
+    changes,
     keeps_statistics,
     model_called,
     most_images,
@@ -157,12 +157,12 @@ def swaps(experiment: Experiment) -> Swaps:
     """The swap of every method that goes through D_f, and in variations of the paper's own two, as far as recorded."""
     gathering, runs = Gathering(), []
     tuned = [name for name in experiment.config.methods if METHODS[name].goes_through == "forget"]
-    for change in ({}, *experiment.config.elsewhere):
+    for change in changes(experiment):
         methods = [name for name in tuned if name in BOUNDARY_METHODS] if change else tuned
         there = experiment.variation(methods, **change) if change else experiment
         if not keeps_statistics(there):
             continue
-        which = model_called(there, change), forgotten(there), there.config.seed
+        which = model_called(there, change), there.forgotten, there.config.seed
         for name in methods:
             called = "{}, {}, seed {}".format(*which) if change else title(name)
             if (found := gathering.ask(called, swap, there, name)) is None:
@@ -201,7 +201,7 @@ def mechanism(experiment: Experiment) -> Mechanism:
     some = {name: each for name, each in found.items() if each is not None}
     gathering.needs_some(some)
     nothing = dict.fromkeys(("parts", "by_class", "returned"))
-    return Mechanism(experiment.dataset.classes, forgotten(experiment), **nothing | some, gaps=gathering.gaps)
+    return Mechanism(experiment.dataset.classes, experiment.forgotten, **nothing | some, gaps=gathering.gaps)
 
 
 # --- without running statistics -----------------------------------------------------------------------------------
@@ -255,11 +255,11 @@ def boundary_alone(experiment: Experiment) -> BoundariesAlone:
     """The curves of the paper's two methods without running statistics, as far as they are recorded."""
     gathering, runs = Gathering(), []
     methods = [name for name in BOUNDARY_METHODS if name in experiment.config.methods]
-    for change in ({}, *experiment.config.elsewhere):
+    for change in changes(experiment):
         there = experiment.variation(methods, **change)
         if keeps_statistics(there):
             continue
-        which = model_called(there, change), forgotten(there), there.config.seed
+        which = model_called(there, change), there.forgotten, there.config.seed
         for name in methods:
             own, curves = there.config.unlearning[name], dict[float, dict[int, Accuracy]]()
             called = "{}, {}, seed {}, ".format(*which) + title(name)
@@ -408,17 +408,17 @@ def repeated_components(experiment: Experiment) -> RepeatedComponents:
     so that all means are over the same runs.
     """
     method, config, gathering = "boundary_shrink", experiment.config, Gathering()
-    others = [change for change in config.elsewhere if set(change) in ({"forget_class"}, {"seed"})]
+    others = [change for change in changes(experiment) if set(change) in ({"forget_class"}, {"seed"})]
     runs = []
     for change in ({}, *others) if method in config.methods and others else ():
         there = experiment.variation([method], **change)
-        which = f" of {forgotten(there)}, seed {there.config.seed}"
+        which = f" of {there.forgotten}, seed {there.config.seed}"
         if (original := gathering.ask(f"{title('original')}{which}", evaluation, there, "original")) is None:
             continue
         taken = _taken_apart(there, method, original, most_images(experiment, there), gathering, of=which)
         whole = set(taken) == set(COMPONENT_TITLES)
         if whole and all(taken[name].after_reestimation is not None for name in ("weights", "both")):
-            runs.append(OfOneRun(forgotten(there), there.config.seed, original, taken))
+            runs.append(OfOneRun(there.forgotten, there.config.seed, original, taken))
     gathering.needs_some(runs)
     return RepeatedComponents(runs, gathering.gaps)
 

@@ -121,6 +121,11 @@ def request_key(request: Request) -> dict[str, Any]:
     return {"samples": hashlib.sha256(" ".join(map(str, numbers)).encode()).hexdigest()}
 
 
+def whole_classes(request: Request, forget_class: int) -> tuple[int, ...]:
+    """The classes that are forgotten whole: `forget_class` without a request, and none where it is for single images."""
+    return tuple(request.get("classes", ())) if request else (forget_class,)
+
+
 def described(request: Request, classes: Sequence[str]) -> str:
     """A request in words: `deer and horse`, `10 % of all images`, `1 % of deer`, `the images in FILE`."""
     if "samples" in request:

@@ -23,7 +23,7 @@ from ..audits.evidence import Evidence
 from ..checks import SettingError
 from ..config import Config
 from ..data import SPLITS, ForgetSplit, LabelledImages, described, load, split
-from ..data.request import checked_request, class_index
+from ..data.request import checked_request, class_index, whole_classes
 from ..measures import Outputs
 from ..models import Classifier
 from ..precision import Workload
@@ -110,6 +110,12 @@ class Experiment(Fitting):
         """What is to be forgotten, in words."""
         config, classes = self.config, self.dataset.classes
         return described(config.forget or {"classes": (config.forget_class,)}, classes)
+
+    @property
+    def forget_classes(self) -> tuple[int, ...]:
+        """The classes that are forgotten whole, by index; none where single images are."""
+        assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
+        return whole_classes(self.config.forget, self.config.forget_class)
 
     @property
     def names(self) -> tuple[str, ...]:
