@@ -59,6 +59,9 @@ def in_words(reason: NotRecorded) -> str:
     return f"{said} With the images at hand, {command} computes it."
 
 
+NAMED = 4  # gaps that a line names; of more it gives the number
+
+
 @dataclass(frozen=True)
 class Gaps:
     """The names, in plain text, of what the record lacks, and of the models that diverged."""
@@ -67,9 +70,15 @@ class Gaps:
     diverged: list[str] = field(default_factory=list)
 
     def shown(self) -> str:
-        """One line of plain text to stand under a table; "" where nothing is missing."""
+        """One line of plain text to stand under a table, with the first names of many; "" where nothing is missing."""
         kinds = {"Not recorded": self.not_recorded, "Diverged": self.diverged}
-        return " ".join(f"{kind}: {'; '.join(dict.fromkeys(names))}." for kind, names in kinds.items() if names)
+        return " ".join(f"{kind}: {_some(list(dict.fromkeys(names)))}." for kind, names in kinds.items() if names)
+
+
+def _some(names: list[str]) -> str:
+    if len(names) <= NAMED:
+        return "; ".join(names)
+    return f"{'; '.join(names[:NAMED])} and {len(names) - NAMED} more"
 
 
 class Gathering:

@@ -47,8 +47,8 @@ class BeforeAndAfter:
 class Variation:
     """A run in short.
 
-    `model`: what it is called, with its width and what its training has of its own. `forget_class`: what is forgotten, in words.
-    `changed`: the settings that differ from the page's own run, none for that run itself. `keeps_statistics`: whether
+    `model`: what it is called, with its width and what its training has of its own. `forget_class`: what is forgotten, in
+    words. `changed`: the settings that differ from the page's own run, none for that run itself. `keeps_statistics`: whether
     the model has BatchNorm; without it `after` is `before`. `statistics`: what the statistics do alone; None where the
     model keeps none, or where not recorded. `methods`: for another class the paper's own two, else TAKEN_APART.
     """
@@ -131,7 +131,7 @@ def variations(experiment: Experiment) -> Variations:
 
 
 def changes(experiment: Experiment) -> list[Mapping[str, Any]]:
-    """None, and those of `config.elsewhere`; of a run that forgets anything else than one class those that forget it too."""
+    """None, and those of `config.elsewhere`; for a run that forgets anything else than one class, no other class."""
     others = experiment.config.elsewhere
     return [{}, *(each for each in others if not experiment.config.forget or "forget_class" not in each)]
 
@@ -152,7 +152,8 @@ def most_images(experiment: Experiment, there: Experiment | None = None) -> int:
 def keeps_statistics(experiment: Experiment) -> bool:
     """Whether the model of an experiment has layers that keep running statistics."""
     config, dataset = experiment.config, experiment.dataset
-    network = models.build(config.model, dataset.channels, len(dataset.classes), config.width, config.seed)
+    with torch.device("meta"):  # to draw the weights of a ResNet takes a second
+        network = models.build(config.model, dataset.channels, len(dataset.classes), config.width, config.seed)
     return bool(models.batchnorms(network))
 
 
@@ -252,7 +253,7 @@ def table(made: Variations) -> Styler:
             pairs = [_pairs(run) for run in alike]
             rows[in_html(of_one[0].model), f"mean of {len(alike)} {unit}"] = {
                 column: " /<br>".join(
-                    with_half(interval(each), ".2f") for each in zip(*(row[column] for row in pairs), strict=True)
+                    with_half(interval(each), ".1f") for each in zip(*(row[column] for row in pairs), strict=True)
                 )
                 for column in pairs[0]
                 if all(column in row for row in pairs)
@@ -283,7 +284,7 @@ def _pairs(run: Variation) -> dict[str, list[float]]:
 
 
 def _in_cells(row: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    return {column: " / ".join(number(value, ".2f") for value in values) for column, values in row.items()}
+    return {column: " / ".join(number(value, ".1f") for value in values) for column, values in row.items()}
 
 
 def _as_table(rows: Mapping[tuple[str, str], Mapping[str, str]], note: str) -> Styler:
@@ -345,7 +346,7 @@ def trainings_table(made: Variations) -> Styler | None:
     names = list(trained[0].accuracy)
     rows = {
         (set_title(part), called): {
-            title(name): number(accuracy[name][part] if name in accuracy else None, ".2f") for name in names
+            title(name): number(accuracy[name][part] if name in accuracy else None, ".1f") for name in names
         }
         for part in SPLITS
         for called, accuracy in columns.items()

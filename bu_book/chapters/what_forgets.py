@@ -717,7 +717,7 @@ def components_table(made: Components) -> Styler:
     rows = {(title(name), "–"): _evaluation_row(each) for name, each in known.items()}
     for name, taken in made.methods.items():
         for component, found in taken.items():
-            after = {f"{set_title('forget_train')} after re-estimation, %": number(found.after_reestimation, ".2f")}
+            after = {f"{set_title('forget_train')} after re-estimation, %": number(found.after_reestimation, ".1f")}
             rows[title(name), COMPONENT_TITLES[component]] = _evaluation_row(found.evaluation) | after
     return _as_table(rows, ["model", "what may move"], made.gaps.shown())
 
@@ -747,7 +747,7 @@ def repeated_table(made: RepeatedComponents) -> Styler | None:
             ]
             rows[f"{len(runs)} {unit}", called] = {
                 f"{set_title('forget_train')}, %": _mean(recognised),
-                "lowest to highest": f"{min(recognised):.2f} to {max(recognised):.2f}",
+                "lowest to highest": f"{min(recognised):.1f} to {max(recognised):.1f}",
                 f"points lost on {set_title('remain_test')}": _mean(lost),
                 f"{set_title('forget_train')} after re-estimation, %": (
                     f"<b>{_mean([each.after_reestimation for each in taken])}</b>"
@@ -759,11 +759,11 @@ def repeated_table(made: RepeatedComponents) -> Styler | None:
 def _mean(values: list[float | None] | list[float]) -> str:
     """The mean with its 95 % interval; – where a value is missing."""
     known = [value for value in values if value is not None]
-    return with_half(interval(known), ".2f") if len(known) == len(values) else "–"
+    return with_half(interval(known), ".1f") if len(known) == len(values) else "–"
 
 
 def _evaluation_row(made: Evaluation) -> dict[str, str]:
-    accuracies = {f"{set_title(part)}, %": number(made.accuracy[part], ".2f") for part in SPLITS}
+    accuracies = {f"{set_title(part)}, %": number(made.accuracy[part], ".1f") for part in SPLITS}
     return accuracies | {
         "ASR, %": with_ends(made.attack.asr),
         f"entropy of {set_title('forget_train')}, nats": number(made.entropy, ".2f"),
@@ -820,9 +820,9 @@ def epsilon_table(made: Curves) -> Styler | None:
     """Boundary Shrink at its own learning rate, by the epsilon of its search; None where no such curve is there."""
     rows = {
         (curve.batchnorm, number(curve.epsilon, "g")): {
-            **{f"{set_title(part)}, %": number(curve.points[-1].before[part], ".2f") for part in SPLITS},
+            **{f"{set_title(part)}, %": number(curve.points[-1].before[part], ".1f") for part in SPLITS},
             f"{set_title('forget_train')} after re-estimation, %": (
-                f"<b>{number(curve.points[-1].after['forget_train'], '.2f')}</b>"
+                f"<b>{number(curve.points[-1].after['forget_train'], '.1f')}</b>"
             ),
         }
         for curve in sorted(made.curves, key=lambda curve: (curve.batchnorm, curve.epsilon or 0))
@@ -838,9 +838,9 @@ def variants_table(made: CodeVariants) -> Styler | None:
         for called, found in variants.items():
             logged = RELEASED_LOG.get(called) if name == "boundary_shrink" else None
             rows[title(name), called] = {
-                **{f"{set_title(part)}, %": number(found.accuracy[part], ".2f") for part in SPLITS},
-                "logged " + set_title("forget_test"): number(logged and logged.forget_test, ".2f"),
-                "logged " + set_title("remain_test"): number(logged and logged.remain_test, ".2f"),
+                **{f"{set_title(part)}, %": number(found.accuracy[part], ".1f") for part in SPLITS},
+                "logged " + set_title("forget_test"): number(logged and logged.forget_test, ".1f"),
+                "logged " + set_title("remain_test"): number(logged and logged.remain_test, ".1f"),
             }
     return _as_table(rows, ["method", "variant"], made.gaps.shown()) if rows else None
 
@@ -907,7 +907,7 @@ def expanding_between(experiment: Experiment) -> Evidence:
         "points",
         values.found,
         Bounds(0, math.inf, "the claim is an order; each replicate compares methods on one original"),
-        f"{more:+.2f} points",
+        f"{more:+.1f} points",
         classes=by_class(
             experiment,
             BOUNDARY_METHODS,

@@ -69,7 +69,7 @@ def test_the_table_has_a_mean_with_half_an_interval_of_what_was_repeated():
     table = seeds.table(PLANTED)
     column = "<i>D</i><sub>f</sub>, %"
     assert table.data.loc[("over seeds", "Boundary Shrink"), column] == "12.0&nbsp;±&nbsp;5.0"  # 4.303 * 2 / sqrt(3)
-    assert table.data.loc[("over classes", "Boundary Expanding"), column] == "9.00"
+    assert table.data.loc[("over classes", "Boundary Expanding"), column] == "9.0"
     assert list(table.data["n"]) == ["3", "3", "4", "2", "1"]
     assert "Retrain, seed 1" in table.to_html()
 
