@@ -60,6 +60,8 @@ def use_style() -> None:
 
 _drawn = itertools.count()
 
+NARROW = 4  # inches: a figure up to this width is drawn for a phone, which shows it whole; a wider page shows it larger
+
 
 def as_svg(figure: Figure, alt: str) -> str:
     """A figure as an SVG element for a page, named by `alt` for those who cannot see it; the figure is closed."""
@@ -74,9 +76,10 @@ def as_svg(figure: Figure, alt: str) -> str:
     drawing = re.sub(r'\bid="([^"]+)"', rf'id="{mark}\1"', drawing)
     drawing = re.sub(r'(xlink:href="#|url\(#)', rf"\1{mark}", drawing)
     drawing = re.sub(r'<svg ([^>]*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", drawing, count=1)
-    width = int(figure.get_figwidth() * 72 / 0.75)
+    narrow = figure.get_figwidth() <= NARROW
+    width = int(figure.get_figwidth() * 72 / 0.75 * (1.5 if narrow else 1))
     opening = f'<svg role="img" aria-label="{html.escape(alt)}" style="width:100%;max-width:{width}px;height:auto" '
-    return opening + drawing[len("<svg ") :]
+    return opening + ('class="narrow" ' if narrow else "") + drawing[len("<svg ") :]
 
 
 def as_figure(figure: Figure, caption: str, alt: str) -> str:

@@ -37,6 +37,7 @@ from ..replicates import CLIMBED_HERE, replicates
 from ..style import (
     GREY,
     INK,
+    NARROW,
     PAPER,
     as_table,
     colour,
@@ -477,11 +478,12 @@ MORE, HIDDEN = "#D55E00", "#0072B2"  # more of the class than in Retrain, and hi
 def heat_map(made: Climbed) -> Figure:
     """A row a model, a column a rung; in each cell the value, its colour how far that lies outside Retrain's range.
 
-    Bold is what the rung tells from Retrain. The last row is the range. It is as narrow as a phone can show.
+    Bold is what the rung tells from Retrain. The last rows are the ends of the range. A phone shows all of it.
     """
     rows = [row for row in made.readings if row != "retrain"]
-    names = [in_figure(row_title(row) + made.fewer(row)) for row in rows]
-    figure, axes = plt.subplots(figsize=(5, 0.27 * len(rows) + 2.2), layout="constrained")
+    names = [in_figure(row_title(row) + made.fewer(row).replace(" (", "\n(")) for row in rows]
+    names += ["Retrain from", "to"] if made.retrains else []
+    figure, axes = plt.subplots(figsize=(NARROW - 0.4, 0.24 * len(names) + 1.6), layout="constrained")
     for place, row in enumerate(rows):
         if place and _group(row) != _group(rows[place - 1]):
             axes.axhline(place - 0.5, color=GREY, linewidth=0.8)
@@ -490,35 +492,33 @@ def heat_map(made: Climbed) -> Figure:
                 shade, strength = MORE if outside > 0 else HIDDEN, 0.06 + 0.56 * abs(outside)
                 axes.add_patch(Rectangle((column - 0.5, place - 0.5), 1, 1, color=shade, alpha=strength, linewidth=0))
             weight = "bold" if made.told_by(row, rung) else "normal"
-            axes.text(column, place, _short(made.value(row, rung), asked), **_CENTRED, fontsize=9, fontweight=weight)
+            axes.text(column, place, _short(made.value(row, rung), asked), **_CENTRED, fontweight=weight)
     if made.retrains:
         axes.axhline(len(rows) - 0.5, color=GREY, linewidth=0.8)
         for column, (rung, asked) in enumerate(RUNGS.items()):
-            ends = [_short(end, asked) for end in made.range(rung) or ()]
-            shown = "–" if not ends else f"≤{ends[1]}" if asked.distance else "–".join(ends)
-            axes.text(column, len(rows), shown, **_CENTRED, fontsize=7.5)
-        names.append("Retrain's range")
+            for place, end in enumerate(made.range(rung) or (None, None), len(rows)):
+                axes.text(column, place, _short(end, asked), **_CENTRED)
     axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5))
-    axes.set_yticks(range(len(names)), names, fontsize=9)
+    axes.set_yticks(range(len(names)), names, fontsize=7.5, linespacing=1)
     heads = [f"{place} {fill(rung.title, 17)}" for place, rung in enumerate(RUNGS.values(), 1)]
-    axes.set_xticks(range(len(RUNGS)), heads, fontsize=9, rotation=90)
+    axes.set_xticks(range(len(RUNGS)), heads, fontsize=7.5, rotation=90, linespacing=0.9)
     axes.xaxis.tick_top()
-    axes.tick_params(length=0)
+    axes.tick_params(length=0, pad=2)
     axes.grid(visible=False)
     for side in axes.spines.values():
         side.set_visible(False)
     kinds = {MORE: "more of the class than in Retrain", HIDDEN: "hidden further than in Retrain"}
     handles = [Rectangle((0, 0), 1, 1, color=shade, alpha=0.62, label=label) for shade, label in kinds.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=1, fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside lower center", ncols=1, fontsize=7.5, frameon=False)
     return figure
 
 
-_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5}
 
 
 def _short(value: float | None, rung: Rung) -> str:
     """A number that is read beside others: whole, or a fraction without its zero."""
-    return number(value, ".0f") if rung.unit != "bits" else number(value, ".3f").replace("0.", ".", 1)
+    return number(value, ".0f") if value == 0 or rung.unit != "bits" else number(value, ".3f").removeprefix("0")
 
 
 def _group(row: str) -> int:
@@ -533,14 +533,15 @@ def _unit(rung: Rung) -> str:
 def rung_figure(made: Climbed, rung: str) -> Figure:
     """One rung: a dot for each model and replicate; the band is Retrain's range."""
     rows, asked = list(made.readings), RUNGS[rung]
-    figure, axes = plt.subplots(figsize=(6, 0.28 * len(rows) + 1.0), layout="constrained")
+    figure, axes = plt.subplots(figsize=(NARROW - 0.4, 0.2 * len(rows) + 0.7), layout="constrained")
     if (ends := made.range(rung)) is not None:
         axes.axvspan(*ends, color=colour("retrain"), alpha=0.25, linewidth=0)
     for place, row in enumerate(rows):
         values = made.values(row, rung)
-        axes.plot(values, [place] * len(values), "o", color=row_colour(row), alpha=0.7, markersize=7)
-    axes.set(xlabel=f"{asked.title}, {_unit(asked)}")
+        axes.plot(values, [place] * len(values), "o", color=row_colour(row), alpha=0.7, markersize=4.5)
+    axes.set_xlabel(f"{asked.title}, {_unit(asked)}", fontsize=7.5)
     axes.set_yticks(range(len(rows)), [in_figure(row_title(row)) for row in rows])
+    axes.tick_params(labelsize=7.5)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     return figure
@@ -591,17 +592,19 @@ def summaries_table(made: Climbed, note: str = "") -> Styler | None:
 def single_images_figure(made: SingleImages) -> Figure:
     """A dot an image: how well it tells the models of a kind from Retrains; filled of D_f, hollow of D_ft."""
     kinds = list(made.kinds)
-    figure, axes = plt.subplots(figsize=(5.5, 0.75 * len(kinds) + 1.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(NARROW - 0.4, 0.55 * len(kinds) + 1.0), layout="constrained")
     axes.axvline(0.5, color=GREY, linewidth=1)
     for place, (kind, found) in enumerate(made.kinds.items()):
         for beside, scores, face in ((-0.18, found.forget_train, colour(kind)), (0.18, found.forget_test, "none")):
             values = scores.u_lira.sort().values
             spread = [place + beside + 0.12 * (2 * (each * 0.618 % 1) - 1) for each in range(len(values))]
-            axes.plot(values, spread, "o", color=colour(kind), markerfacecolor=face, markersize=4, alpha=0.6)
+            axes.plot(values, spread, "o", color=colour(kind), markerfacecolor=face, markersize=3, alpha=0.6)
             middle = values.median()
             axes.plot([middle, middle], [place + beside - 0.16, place + beside + 0.16], color=INK, linewidth=2)
-    axes.set(xlim=(-0.02, 1.02), xlabel="AUC of U-LiRA, an image a dot")
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xlabel("AUC of U-LiRA, an image a dot", fontsize=7.5)
     axes.set_yticks(range(len(kinds)), [in_figure(title(kind)) for kind in kinds])
+    axes.tick_params(labelsize=7.5)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     faces = {"$D_f$, unlearned": GREY, "$D_{ft}$, never seen": "none"}
@@ -609,7 +612,7 @@ def single_images_figure(made: SingleImages) -> Figure:
         Line2D([], [], color=GREY, marker="o", linestyle="", markerfacecolor=face, label=label)
         for label, face in faces.items()
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=7.5, frameon=False)
     return figure
 
 
