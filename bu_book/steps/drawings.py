@@ -204,12 +204,13 @@ def accuracies(models: Mapping[str, Classifier], split: ForgetSplit) -> HTML:
         name: {f"{set_title(part)}, %": toy.accuracy(model, getattr(split, part)) for part in SET_TITLES}
         for name, model in models.items()
     }
-    return table(pd.DataFrame.from_dict(rows, orient="index"), "{:.1f}")
+    return table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
-def table(frame: pd.DataFrame, form: str) -> HTML:
-    """Numbers in the look of the book's other tables."""
-    return HTML(f'<div class="bu-block">{as_table(frame).format(form).to_html()}</div>')
+def table(frame: pd.DataFrame, form: str = "") -> HTML:
+    """Numbers in the look of the book's other tables: percentages with one decimal, other columns as `form` says."""
+    forms = {column: "{:.1f}" if column.endswith("%") else form for column in frame.columns}
+    return HTML(f'<div class="bu-block">{as_table(frame).format(forms).to_html()}</div>')
 
 
 def entropies(found: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
