@@ -131,14 +131,14 @@ def test_one_attack_that_finds_otherwise_fails_its_checks_alone():
     assert [check.holds for check in attack_success.finetune_checks(low)] == [True, True, True, False]
 
 
-def test_every_attack_is_told_with_what_it_knows_and_how_good_it_is():
+def test_every_attack_is_told_with_retrains_rate_and_how_good_it_is():
     words = templates("attack_success").attacks_in_words
     own, shadow, *_ = lines = words(with_shadows(as_printed("cifar10"))).splitlines()
     assert len(lines) == len(ATTACKS)
-    assert "no label. Retrain's ASR is 50.0 %." in own
-    assert own.endswith("It is right 60 to 60 % of the time, depending on the model.")
-    assert shadow.startswith("- **Shadow models** knows no training data but its own models'")
-    assert "Retrain's ASR is 57.0 %" in shadow
+    assert own == (
+        "- **Own outputs**: Retrain's ASR is 50.0 %, and the attack is right 60 to 60 % of the time, depending on the model."
+    )
+    assert shadow.startswith("- **Shadow models**: Retrain's ASR is 57.0 %")
 
 
 def test_the_box_says_whether_the_attacks_agree():
@@ -158,5 +158,5 @@ def test_without_retrain_only_the_quality_of_the_attacks_is_told():
     for name, result in found.methods.items():
         found = changed(found, name, attacks=attacks(result.attacks["own_outputs"].asr.value))
     lines = templates("attack_success").attacks_in_words(found).splitlines()
-    assert all("label. It is right" in line for line in lines)
+    assert all("**: the attack is right" in line for line in lines)
     assert "nothing to compare" in templates("attack_success").in_short(found)
