@@ -136,7 +136,8 @@ def test_every_attack_is_told_with_retrains_rate_and_how_good_it_is():
     own, shadow, *_ = lines = words(with_shadows(as_printed("cifar10"))).splitlines()
     assert len(lines) == len(ATTACKS)
     assert own == (
-        "- **Own outputs**: Retrain's ASR is 50.0 %, and the attack is right 60 to 60 % of the time, depending on the model."
+        "- **Own outputs**: Retrain's ASR is 50.0 %, and the attack is right 60 to 60 % of the time, depending on the "
+        "model."
     )
     assert shadow.startswith("- **Shadow models**: Retrain's ASR is 57.0 %")
 
