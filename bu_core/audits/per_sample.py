@@ -54,13 +54,13 @@ def u_lira(unlearned: Tensor, retrained: Tensor) -> Tensor:
 
 
 def rmia(unlearned: Tensor, retrained: Tensor, population: tuple[Tensor, Tensor]) -> Tensor:
-    """AUC, 0 to 1, of the relative membership inference attack, RMIA (Zarifzadeh et al. 2024), online.
+    """AUC, 0 to 1, of the relative membership inference attack, RMIA (Zarifzadeh et al. 2024, arXiv 2312.03262).
 
     Of `log_posteriors`; `population`: the same, (M, Z) and (R, Z), of images that no model trained on. A target's score
     is the share of the population's z with (p(x) / Pr(x)) / (p(z) / Pr(z)) of at least GAMMA: p is the target's
-    posterior, Pr the mean over the models learned from, half of which unlearned x. The authors' code has 1 for GAMMA
-    and estimates Pr from models that never saw x alone; here it is as in the paper. Both ends of the scale tell a model
-    from Retrain: below 1/2 the unlearned images are the less likely ones.
+    posterior, Pr the mean over the models learned from, half of which unlearned x: the online form. The authors' code
+    has 1 for GAMMA and estimates Pr from models that never saw x alone; here it is as in the paper. Both ends of the
+    scale tell a model from Retrain: below 1/2 the unlearned images are the less likely ones.
     """
     count = unlearned.shape[1]
 
@@ -79,8 +79,9 @@ def klom(unlearned: Tensor, retrained: Tensor) -> Tensor:
     """KL divergence of margins, KLoM (Georgiev et al. 2024, arXiv 2410.23232), in nats: 0 where both kinds agree.
 
     Histograms of both kinds have BINS over their common range. The divergence is that of the unlearned from the
-    retrained, as in the authors' code, which loses the largest margin. With few models most bins are empty, and even
-    models of one kind differ: compare with the value of Retrains against as many other Retrains.
+    retrained, as in the authors' code, which loses the largest margin and makes the shares add up to 1 again once EMPTY
+    is put in. With few models most bins are empty, and even models of one kind differ: compare with the value of
+    Retrains against as many other Retrains.
     """
     both = torch.cat([unlearned, retrained])
     low, high = both.amin(0), both.amax(0)
