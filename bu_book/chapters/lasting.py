@@ -77,7 +77,13 @@ FROZEN = Setting(
     {"batchnorm": "frozen", "target": "soft", "lr": 1e-3, "epochs": 1},
     "no image at all",
 )
-LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN)
+HELD = Setting(
+    "lasting method (held channel means)",
+    SHRINK,
+    FROZEN.settings | {"channel_means": "held", "lr": 3e-3},
+    "no image at all, and no step that moves the mean of a channel",
+)
+LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN, HELD)
 
 # What is looked at on other runs: the same settings, and those that `search` chose for a data set.
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
@@ -107,6 +113,8 @@ ABLATION = (
     _beside("crossed images", "cross samples in place of remaining images", remaining=0, stand_ins="crossed"),
     _beside("dispersed features", "features of D_f are kept apart", disperse=1.0),
     _beside("two blocks reset", "the last two blocks learn anew", reset=2),
+    _beside("faster early layers", "four times the rate in the first layer, falling to it in the last", early=4.0),
+    _beside("relearned on the way", "two steps learn the class again before each that forgets it", relearn_steps=2),
     Setting(
         "Random Labels", "random_labels", {"batchnorm": "remaining", "remaining": 1000, "lr": 1e-3, "epochs": 1},
         "random labels instead of a search", 1000,
@@ -439,6 +447,8 @@ def _of_setting(setting: Setting, kind: Kind, experiment: Experiment, sizes: dic
     companions = given.get("remaining", 0) if companions is None else companions
     beside = math.ceil(sizes["forget"] / experiment.config.batch_size) * min(experiment.config.batch_size, companions)
     passes = given["epochs"] * (sizes["forget"] + beside)
+    if again := given.get("relearn_steps"):  # each, and the loss after them, takes half a batch and its companions
+        passes += given["epochs"] * (again + 1) * (sizes["forget"] // 2 + beside)
     passes += sizes["forget"] if given.get("target") == "nearest" or given.get("stand_ins") == "crossed" else 0
     passes += given["inversions"] * given["inversion_steps"] if inverted else 0
     return Row(setting.called, kind, setting.method, passes, setting.sees)

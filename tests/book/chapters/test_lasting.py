@@ -167,6 +167,9 @@ def test_images_through_training_are_counted(tmp_path: Path):
     assert passes(RECOMMENDED) == 100 + 2 * 64, "two batches, each beside 64"
     assert passes(ABLATION[0]) == 100 + 2 * 64 + 100, "nearest labels are searched"
     assert passes(NO_IMAGE) == 100 + 2 * 64 + 256 * 200
+    assert passes(lasting.HELD) == 100
+    again = lasting._beside("relearned twice", "", relearn_steps=2)
+    assert passes(again) == 100 + 2 * 64 + 3 * (50 + 2 * 64), "two steps on one half, and the loss of the other"
     assert lasting._published("retrain", experiment, sizes).passes == 2 * 900
     assert lasting._published("boundary_shrink", experiment, sizes).passes == 2 * 100 + 100
 
