@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
 
@@ -24,6 +23,7 @@ from bu_core.experiment.record import NotRecorded
 from bu_core.measures import Outputs, accuracy, shares
 from bu_core.training import predict
 
+from .claims import about_one_class
 from .style import GREY, INK, as_svg, in_figure, sets_named, title
 from .variations import REESTIMATED_ON, most_images
 
@@ -104,8 +104,10 @@ class ComesBack:
 def coming_back(experiment: Experiment) -> ComesBack:
     """What each model takes the class for, the more remaining images re-estimation sees, as far as it is recorded.
 
-    A model of which the counts are not all recorded is left out.
+    A model of which the counts are not all recorded is left out. Raises CannotTest for a run that forgets anything else
+    than one class.
     """
+    about_one_class(experiment)
     most = most_images(experiment)
     counts = [*sorted(count for count in REESTIMATED_ON if count < most), most]
     models = {}
@@ -189,27 +191,27 @@ def travel(space: "DecisionSpace") -> HTML:
     def placed(points: Any) -> list[list[int]]:
         return np.rint((points.numpy() - lowest) / size * MAP_SIDE).astype(int).tolist()
 
-    models = []
+    models, taken_for = [], space.forgotten if len(space.forget_classes) == 1 else "their own class"
     for name in order:
         model = space.models[name]
-        own = 100 * (model.answers[some] == space.forget_class).double().mean().item()
+        own = 100 * (model.answers[some] == space.own[some]).double().mean().item()
         models.append(
             {
                 "name": title(name),
                 "remain": placed(model.points.remain),
                 "forget": placed(model.points.forget[some]),
                 "answers": model.answers[some].tolist(),
-                "told": f"{title(name)}: {own:.0f} % of the circles are still taken for {space.forgotten}.",
+                "told": f"{title(name)}: {own:.0f} % of the circles are still taken for {taken_for}.",
             }
         )
-    palette = sns.color_palette("colorblind" if len(space.classes) <= 10 else "husl", len(space.classes)).as_hex()
-    palette[space.forget_class] = "currentColor"
+    palette = ["currentColor" if each == INK else each for each in space.colours]
     content = {
         "label": "Map of the last features",
         "classes": space.classes,
-        "forgotten": space.forget_class,
+        "forgotten": list(space.forget_classes),
         "labels": space.labels.tolist(),
-        "colours": list(palette),
+        "own": space.own[some].tolist(),
+        "colours": palette,
         "models": models,
         "start": start,
     }
@@ -232,7 +234,8 @@ def _map(content: Mapping[str, Any], number: int) -> Figure:
         forget[:, 0], forget[:, 1], s=20, facecolors="none", edgecolors=[colours[label] for label in model["answers"]]
     )
     for label, name in enumerate(content["classes"]):
-        of = forget if label == content["forgotten"] else remain[np.array(content["labels"]) == label]
+        whole = label in content["forgotten"]
+        of = forget[np.array(content["own"]) == label] if whole else remain[np.array(content["labels"]) == label]
         if len(of):
             x, y = np.median(of, axis=0)
             axes.text(x, y, in_figure(name), ha="center", fontsize=9, fontweight="bold")

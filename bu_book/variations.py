@@ -47,10 +47,11 @@ class BeforeAndAfter:
 class Variation:
     """A run in short.
 
-    `model`: what it is called, with its width and what its training has of its own. `forget_class`: what is forgotten, in
-    words. `changed`: the settings that differ from the page's own run, none for that run itself. `keeps_statistics`: whether
-    the model has BatchNorm; without it `after` is `before`. `statistics`: what the statistics do alone; None where the
-    model keeps none, or where not recorded. `methods`: for another class the paper's own two, else TAKEN_APART.
+    `model`: what it is called, with its width and what its training has of its own. `forget_class`: what is forgotten,
+    in words. `changed`: the settings that differ from the page's own run, none for that run itself. `keeps_statistics`:
+    whether the model has BatchNorm; without it `after` is `before`. `statistics`: what the statistics do alone; None
+    where the model keeps none, or where not recorded. `methods`: for another class the paper's own two, else
+    TAKEN_APART.
     """
 
     model: str

@@ -192,8 +192,8 @@
                 ring.setAttribute("stroke", data.colours[model.answers[at]]);
             });
             names.forEach((text, label) => {
-                const of = label === data.forgotten
-                    ? model.forget : model.remain.filter((_, at) => data.labels[at] === label);
+                const of = data.forgotten.includes(label)
+                    ? model.forget.filter((_, at) => data.own[at] === label) : model.remain.filter((_, at) => data.labels[at] === label);
                 text.toggleAttribute("hidden", of.length === 0);
                 if (of.length) place(text, middle(of));
             });

@@ -293,19 +293,24 @@ class ModelSpace:
 class DecisionSpace:
     """Where the models of Figure 6 that a run has put the remaining and the forgetting samples, by their names.
 
-    `classes`: their names, of which `forget_class` is the forgotten one's index. `labels`: the true classes of the
-    samples of D_r in the map, int64, (N,).
+    `classes`: their names, of which `forget_classes` are the indices of those that are forgotten whole. `forgotten`:
+    what is, in words. `labels`, (N,), and `own`, (M,): the true classes of the samples of D_r and of D_f, int64.
     """
 
     classes: list[str]
-    forget_class: int
+    forget_classes: tuple[int, ...]
+    forgotten: str
     labels: Tensor
+    own: Tensor
     models: dict[str, ModelSpace]
 
     @property
-    def forgotten(self) -> str:
-        """The name of the forgotten class."""
-        return self.classes[self.forget_class]
+    def colours(self) -> list[str]:
+        """The colour of each class, as `#rrggbb`; that of a single forgotten class is INK."""
+        colours = sns.color_palette("colorblind" if len(self.classes) <= 10 else "husl", len(self.classes)).as_hex()
+        if len(self.forget_classes) == 1:
+            colours[self.forget_classes[0]] = INK
+        return list(colours)
 
 
 def measure(experiment: Experiment) -> DecisionSpace:
@@ -317,8 +322,10 @@ def measure(experiment: Experiment) -> DecisionSpace:
     chosen = experiment.sample("forget_train")
     return DecisionSpace(
         list(experiment.dataset.classes),
-        int(experiment.config.forget_class),
+        experiment.forget_classes,
+        experiment.forgotten,
         _remaining_labels(experiment),
+        original.labels[chosen],
         {
             name: ModelSpace(
                 kept.maps[name],
@@ -338,8 +345,7 @@ def measure(experiment: Experiment) -> DecisionSpace:
 def decision_map(space: DecisionSpace) -> Figure:
     """Figures 1 and 6: one map for all models; dots are remaining samples, circles forgetting samples as predicted."""
     classes = [in_figure(name) for name in space.classes]
-    colours = sns.color_palette("colorblind" if len(classes) <= 10 else "husl", len(classes)).as_hex()
-    colours[space.forget_class] = INK
+    colours = space.colours
     rows = -(-len(space.models) // 2)
     figure, panels = plt.subplots(
         rows, 2, figsize=(8, 3.9 * rows), sharex=True, sharey=True, squeeze=False, layout="constrained"
@@ -348,11 +354,11 @@ def decision_map(space: DecisionSpace) -> Figure:
     for axes, (name, model) in zip(panels.flat, space.models.items(), strict=False):
         remain, forget = model.points.remain.numpy(), model.points.forget.numpy()
         axes.scatter(*remain.T, s=5, color=[colours[label] for label in space.labels], linewidths=0, rasterized=True)
-        kept = (model.answers == space.forget_class).numpy()
+        kept = (model.answers == space.own).numpy()
         for group, as_pixels in ((~kept, True), (kept, False)):  # as pixels, INK would not turn light on a dark page
             axes.scatter(
                 *forget[group].T, s=13, facecolors="none", linewidths=0.8, alpha=0.7,
-                edgecolors=[colours[answer] for answer in model.answers[torch.from_numpy(group)]],
+                edgecolors=[colours[answer] for answer in model.answers[torch.from_numpy(group)]] if as_pixels else INK,
                 rasterized=as_pixels,
             )  # fmt: skip
         middles = {
@@ -360,7 +366,8 @@ def decision_map(space: DecisionSpace) -> Figure:
             for label in space.labels.unique().tolist()
         }
         if name == "original":  # in the other models the forgetting samples are no cluster of their own
-            middles[space.forget_class] = np.median(forget, axis=0)
+            for label in space.forget_classes:
+                middles[label] = np.median(forget[(space.own == label).numpy()], axis=0)
         labels[axes] = [
             axes.annotate(
                 classes[label], middle, middle, ha="center", va="center", fontsize=9, fontweight="bold", color=INK,
@@ -377,6 +384,10 @@ def decision_map(space: DecisionSpace) -> Figure:
         Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=colour, label=label)
         for label, colour in zip(classes, colours, strict=True)
     ]
+    if INK not in colours:
+        mark = Line2D([], [], linestyle="", marker="o", markerfacecolor="none", markeredgecolor=INK)
+        mark.set_label("its own class")
+        handles.append(mark)
     legend_title = f"a forgetting sample ({in_figure(space.forgotten)}), predicted as"
     columns = max(1, min(len(classes), int(95 / (5 + max(map(len, classes))))))  # what fits the width
     figure.legend(handles=handles, title=legend_title, loc="outside lower center", ncols=columns, fontsize=9)

@@ -122,7 +122,7 @@ def request_key(request: Request) -> dict[str, Any]:
 
 
 def whole_classes(request: Request, forget_class: int) -> tuple[int, ...]:
-    """The classes that are forgotten whole: `forget_class` without a request, and none where it is for single images."""
+    """The classes that are forgotten whole: `forget_class` without a request, none where it is for single images."""
     return tuple(request.get("classes", ())) if request else (forget_class,)
 
 

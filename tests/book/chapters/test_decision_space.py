@@ -254,7 +254,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 
 def test_an_experiment_has_four_models_in_one_map(experiment: Experiment):
     found = measure(experiment)
-    assert (found.forget_class, found.forgotten) == (4, "4")
+    assert (found.forget_classes, found.forgotten) == ((4,), "4")
     assert len(found.labels) == 50 and 4 not in found.labels
     assert tuple(found.models) == FIGURE_6_MODELS
     for name, model in found.models.items():
@@ -321,7 +321,8 @@ def model_space(from_centre: float = 0.9, remain: float | None = 0.4, to_nearest
 def space(**models: ModelSpace) -> DecisionSpace:
     """What was measured of a run; the classes are persons with names that mean something to a figure and to HTML."""
     named = {"original": model_space(), "boundary_shrink": model_space(), "boundary_expanding": model_space(1.2)}
-    return DecisionSpace(["a$x$", "b<i>", "c", "d"], 3, planted()[1], named | models)
+    names = ["a$x$", "b<i>", "c", "d"]
+    return DecisionSpace(names, (3,), "d", planted()[1], torch.full((25,), 3), named | models)
 
 
 def test_what_the_paper_says_holds():
