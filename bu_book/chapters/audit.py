@@ -32,6 +32,7 @@ from bu_core.experiment.per_sample import PerSample, SampleScores, per_sample
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS
 
+from ..claims import about_one_class
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, replicates
 from ..style import (
@@ -218,8 +219,10 @@ def _away(found: Reading) -> float | None:
 def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
     """The ladder of every model that is recorded, over the replicates of a run; see `replicates`.
 
-    Where there is no record, the models of CLIMBED_HERE are climbed with, and with `everything` all rows.
+    Where there is no record, the models of CLIMBED_HERE are climbed with, and with `everything` all rows. Raises
+    CannotTest for a run that forgets anything else than one class.
     """
+    about_one_class(experiment)
     runs = replicates(experiment)
     base, alone = next(iter(runs.values())), {f"seed {experiment.config.seed}": experiment}
     if base is not experiment:
@@ -339,7 +342,11 @@ class SingleImages:
 
 
 def single_images(experiment: Experiment, everything: bool = False) -> SingleImages:
-    """The audit of single images, as far as it is recorded; it is computed with `everything` alone."""
+    """The audit of single images, as far as it is recorded; it is computed with `everything` alone.
+
+    Raises CannotTest for a run that forgets anything else than one class.
+    """
+    about_one_class(experiment)
     if not experiment.record and not everything:
         raise NotRecorded("the audit of single images, which trains dozens of models")
     gathering = Gathering()

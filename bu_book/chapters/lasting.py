@@ -27,6 +27,7 @@ from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
 
+from ..claims import about_one_class
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, LONG, replicates
 from ..style import INK, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
@@ -248,8 +249,10 @@ def measure(experiment: Experiment, everything: bool = False) -> Lasting:
     """The published methods and our settings over the replicates of a run, as far as they are recorded.
 
     Of a run without recorded replicates the settings of `elsewhere` are tried, beside the models of CLIMBED_HERE;
-    with `everything`, all that a record of replicates keeps.
+    with `everything`, all that a record of replicates keeps. Raises CannotTest for a run that forgets anything else than
+    one class, which the chapter "Beyond one class" asks about.
     """
+    about_one_class(experiment)
     runs, alone = replicates(experiment), {f"seed {experiment.config.seed}": experiment}
     base = next(iter(runs.values()))
     if base is not experiment:
