@@ -15,6 +15,7 @@ import types
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -225,10 +226,7 @@ def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str
 
     Each is checked against its annotation; `name` is how messages call the mapping.
     """
-    hints, defaults = (
-        get_type_hints(function, include_extras=True),
-        inspect.getfullargspec(function).kwonlydefaults or {},
-    )
+    hints, defaults = _keywords(function)
     if not isinstance(given, Mapping):
         raise SettingError(f"{name}={shown(given)}: must be a mapping of settings")
     for argument in given:
@@ -240,6 +238,12 @@ def keyword_settings(name: str, function: Callable[..., Any], given: Mapping[str
         argument: checked(f"{name}.{argument}", given.get(argument, default), hints[argument])
         for argument, default in defaults.items()
     }
+
+
+@cache
+def _keywords(function: Callable[..., Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The types of a function's arguments, and the defaults of its keyword-only ones."""
+    return get_type_hints(function, include_extras=True), inspect.getfullargspec(function).kwonlydefaults or {}
 
 
 def one_of(name: str, value: Any, allowed: Iterable[str]) -> str:

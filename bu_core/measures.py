@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +22,11 @@ class Outputs:
     logits: Annotated[Tensor, Kept(torch.float32, recorded=torch.float16)]
     labels: Annotated[Tensor, Kept(torch.int64, recorded=torch.uint8)]
 
+    @cached_property
+    def _entropies(self) -> Tensor:
+        log_probabilities = F.log_softmax(self.logits.double(), dim=1)
+        return -(log_probabilities.exp() * log_probabilities).sum(1)
+
 
 def accuracy(outputs: Outputs) -> float:
     """Share of images whose largest logit is the true class, in percent, 0 to 100."""
@@ -35,8 +41,7 @@ def shares(outputs: Outputs) -> list[float]:
 
 def entropy(outputs: Outputs) -> Tensor:
     """Entropy of the softmax of each image's logits, in nats, float64, (N,): 0 to log K (paper, section 5.7)."""
-    log_probabilities = F.log_softmax(outputs.logits.double(), dim=1)
-    return -(log_probabilities.exp() * log_probabilities).sum(1)
+    return outputs._entropies
 
 
 ENTROPY_BINS = 20  # few enough that a hundred images fill them, many enough to show a shape

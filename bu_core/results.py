@@ -8,6 +8,7 @@ import dataclasses
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
@@ -79,7 +80,8 @@ def _plain(value: Any, kind: Any, path: str, packed: Artefact) -> Any:
         packed.tensors[path] = value
         return None
     if dataclasses.is_dataclass(value):
-        hints, plain = get_type_hints(type(value), include_extras=True), dict[str, Any]()
+        own: Any = type(value)
+        hints, plain = _hints(own), dict[str, Any]()
         for each in dataclasses.fields(value):
             name, part = each.name, getattr(value, each.name)
             if isinstance(part, Estimate):
@@ -107,7 +109,7 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
         return None
     origin, inner = get_origin(bare) or bare, get_args(bare)
     if isinstance(bare, type) and dataclasses.is_dataclass(bare):
-        hints, fields = get_type_hints(bare, include_extras=True), dict[str, Any]()
+        hints, fields = _hints(bare), dict[str, Any]()
         for each in dataclasses.fields(bare):
             name, wanted = each.name, hints[each.name]
             if name not in facts and each.default_factory is not dataclasses.MISSING:
@@ -130,6 +132,11 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
     if origin in (list, tuple) and inner:
         return origin(_typed(inner[0], part, tensors, _under(path, str(place))) for place, part in enumerate(facts))
     return facts
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
 
 
 def _under(path: str, name: str) -> str:

@@ -168,10 +168,13 @@ def by_threshold(outputs: dict[str, Outputs], seed: int, score: Callable[[Output
     scores of `members` and `others` are those of one half of these, by a threshold that is chosen on the other half.
     What is returned grows with `score`, so that the AUC is the score's own.
     """
-    found = {part: score(said) for part, said in outputs.items()}
-    members, others = balanced(found["remain_train"], found["remain_test"], seed)
+    known = outputs["remain_train"], outputs["remain_test"]
+    inside, outside = (torch.arange(len(said.labels)) for said in known)
+    drawn = balanced(inside, outside, seed)
+    members, others = (score(Outputs(said.logits[at], said.labels[at])) for said, at in zip(known, drawn, strict=True))
     half, whole = best_threshold(members[::2], others[::2]), best_threshold(members, others)
-    asked = (members[1::2] - half, others[1::2] - half, found["forget_train"] - whole, found["forget_test"] - whole)
+    forgotten = (score(outputs[part]) - whole for part in ("forget_train", "forget_test"))
+    asked = (members[1::2] - half, others[1::2] - half, *forgotten)
     return Scores(*(0.5 + above / (2 + 2 * above.abs()) for above in asked))
 
 

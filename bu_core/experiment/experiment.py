@@ -259,7 +259,7 @@ class ModelOutputs:
     forget_test: Outputs
     made: Making
 
-    @property
+    @cached_property
     def diverged(self) -> bool:
         """Whether a logit is not finite: such a model gets no numbers."""
         return not all(getattr(self, part).logits.isfinite().all() for part in SPLITS)
