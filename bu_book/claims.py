@@ -259,6 +259,7 @@ def judge(asked: Claim, experiment: Experiment) -> Judgement:
     known = _KNOWN.setdefault(experiment, {})
     if asked not in known:
         try:
+            about_one_class(experiment)  # as all of the paper's claims are
             known[asked] = verdict(asked, asked.evidence(experiment))
         except (CannotTest, NotRecorded) as missing:
             known[asked] = Judgement(asked, NOT_MEASURED, [], [], named(missing))

@@ -249,8 +249,8 @@ def measure(experiment: Experiment, everything: bool = False) -> Lasting:
     """The published methods and our settings over the replicates of a run, as far as they are recorded.
 
     Of a run without recorded replicates the settings of `elsewhere` are tried, beside the models of CLIMBED_HERE;
-    with `everything`, all that a record of replicates keeps. Raises CannotTest for a run that forgets anything else than
-    one class, which the chapter "Beyond one class" asks about.
+    with `everything`, all that a record of replicates keeps. Raises CannotTest for a run that forgets anything else
+    than one class, which the chapter "Beyond one class" asks about.
     """
     about_one_class(experiment)
     runs, alone = replicates(experiment), {f"seed {experiment.config.seed}": experiment}

@@ -57,7 +57,7 @@ class Run:
 
     def __init__(self, dataset: str, told: dict[str, Told]):
         self.names = self.sound = tuple(told)
-        self.config = SimpleNamespace(methods=self.names[1:], elsewhere=())
+        self.config = SimpleNamespace(methods=self.names[1:], elsewhere=(), forget={})
         self.dataset = SimpleNamespace(name=dataset, classes=[str(label) for label in range(10)])
 
 
