@@ -178,8 +178,8 @@ class Judgement:
 
     @property
     def size(self) -> str:
-        """The size of the effect beside the paper's, in plain text: `24.9 times, paper 4.8 times`; "" without one."""
-        return self.measured + (f", paper {self.paper}" if self.paper else "")
+        """The size of the effect beside the paper's, in plain text: `24.9 times; paper: 4.8 times`; "" without one."""
+        return self.measured + (f"; paper: {self.paper}" if self.paper else "")
 
 
 CLAIMS: dict[int, Claim] = {}

@@ -320,34 +320,34 @@ def _verdicts(record: Record, repeats: Record) -> list[Said]:
     shrink = {kind: float((asr[SHRINK][kind] - asr[RETRAIN][kind]).mean()) for kind in attacks}
     fisher = {kind: own["fisher"][kind].asr for kind in attacks}
     return [
-        Said("as the paper says ({:.1f} %, paper 5.94 %)", (left[SHRINK].mean(),)),
-        Said("than Shrink ({:+.1f} points, paper +3.02 points)", ((left[EXPANDING] - left[SHRINK]).mean(),)),
-        Said("than Shrink ({:+.1f} points, paper +1.32 points)", (less.mean(),)),
-        Said("far beyond Retrain's ({:+.2f} nats, paper far beyond)", (beyond.mean(),)),
+        Said("as the paper says ({:.1f} %; paper: 5.94 %)", (left[SHRINK].mean(),)),
+        Said("than Shrink ({:+.1f} points; paper: +3.02 points)", ((left[EXPANDING] - left[SHRINK]).mean(),)),
+        Said("than Shrink ({:+.1f} points; paper: +1.32 points)", (less.mean(),)),
+        Said("far beyond Retrain's ({:+.2f} nats; paper: far beyond)", (beyond.mean(),)),
         Said(
-            "keeps a high ASR ({:+.1f} to {:+.1f} points, paper fairly high)", ends(above("finetune"), tells_above),
+            "keeps a high ASR ({:+.1f} to {:+.1f} points; paper: fairly high)", ends(above("finetune"), tells_above),
             WITHIN,
         ),
-        Said("has an ASR of 0 ({:.1f} to {:.1f} %, paper 0 %)", ends(fisher, reads), WITHIN),
+        Said("has an ASR of 0 ({:.1f} to {:.1f} %; paper: 0 %)", ends(fisher, reads), WITHIN),
         Said(
-            "Amnesiac's ASR is Retrain's ({:+.1f} to {:+.1f} points, paper close)", ends(above("amnesiac"), tells),
+            "Amnesiac's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: close)", ends(above("amnesiac"), tells),
             WITHIN,
         ),
-        Said("Shrink's ASR is Retrain's ({:+.1f} to {:+.1f} points, paper quite close)", ends(shrink, tells)),
+        Said("Shrink's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: quite close)", ends(shrink, tells)),
         Said(
-            "as much faster than Retrain as the paper says ({:.3g} times, paper 4.8 times)",
+            "as much faster than Retrain as the paper says ({:.3g} times; paper: 4.8 times)",
             ((seconds(record, RETRAIN) / seconds(record, SHRINK)).mean(),),
         ),
         Said(
-            "Fisher takes longer than Retrain ({:.3g} times, paper 2.7 or 5.4 times the original's training)",
+            "Fisher takes longer than Retrain ({:.3g} times; paper: 2.7 or 5.4 times the original's training)",
             ((shares * seconds(record, "fisher") / seconds(record, RETRAIN)).mean(),),
         ),
         Said(
-            "slower than Expanding as the paper says ({:.3g} times, paper 6.2 times)",
+            "slower than Expanding as the paper says ({:.3g} times; paper: 6.2 times)",
             ((seconds(record, SHRINK) / seconds(record, EXPANDING)).mean(),),
         ),
-        Said("after Retrain ({:+.2f}, paper the cluster", (island[SHRINK]["forget"] - island[RETRAIN]["forget"],)),
-        Said("as several ({:+.1f} points, paper no difference)", (searches[0] - searches[1],)),
+        Said("after Retrain ({:+.2f}; paper: the cluster", (island[SHRINK]["forget"] - island[RETRAIN]["forget"],)),
+        Said("as several ({:+.1f} points; paper: no difference)", (searches[0] - searches[1],)),
     ]  # fmt: skip
 
 

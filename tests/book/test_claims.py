@@ -240,7 +240,7 @@ def test_a_check_says_its_rule_and_its_numbers(check: Check, expected: Check):
 def test_the_size_of_an_effect_is_told_in_one_line():
     times = Effect("time", "times", {"round 1": 24.0, "round 2": 25.8}, Bounds(2, 12, "why"), "4.8 times")
     judged = verdict(claim_on(Evidence([times])), Evidence([times]))
-    assert judged.size == "24.9 times, paper 4.8 times"
+    assert judged.size == "24.9 times; paper: 4.8 times"
     one = effect([9.0])
     judged = verdict(claim_on(Evidence([one])), Evidence([one]))
     assert (judged.size, judged.interval) == ("9.0 %", "one run")
@@ -281,7 +281,7 @@ def test_the_verdicts_of_several_runs_stand_below_each_other(experiment: Experim
         (claim, run) for claim in ("1. <i>D</i><sub>f</sub> &amp; so on (Table &lt;1&gt;)",) for run in RUNS
     ]
     first, second = table["verdict"]
-    assert first.startswith("<details><summary><b>confirmed</b>, 5.0 %, paper 5.94 %</summary>")
+    assert first.startswith("<details><summary><b>confirmed</b>, 5.0 %; paper: 5.94 %</summary>")
     low, high = weigh(shown).interval or (0, 0)
     for line in (
         "<b>A &amp; B: <i>D</i><sub>f</sub> left</b>: 5.0 %, "

@@ -55,7 +55,7 @@ def test_shrink_is_judged_from_both_sides(left: float, expected: str):
     run = over_seeds(lambda jitter: {"original": told(100), "boundary_shrink": told(left + jitter)})
     found = judged(1, run)
     assert found.verdict == expected
-    assert found.size == f"{left:.1f} %, paper 5.94 %"
+    assert found.size == f"{left:.1f} %; paper: 5.94 %"
 
 
 def test_an_expanding_that_leaves_less_contradicts_the_order():
@@ -75,7 +75,7 @@ def test_the_cheaper_of_two_baselines_decides():
         }
     )  # fmt: skip
     found = judged(4, run)
-    assert (found.verdict, found.size) == (CONTRADICTED, "-1.0 points, paper +1.32 points")
+    assert (found.verdict, found.size) == (CONTRADICTED, "-1.0 points; paper: +1.32 points")
 
 
 # --- claims about the success of an attack ------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_one_training_has_no_interval():
     models = {"original": told(100, asr={"own_outputs": 99}), "retrain": told(asr={"own_outputs": 50})}
     run = replicated(models | {"amnesiac": told(asr={"own_outputs": 50})})
     found = judged(6, run)
-    assert (found.verdict, found.size) == (INCONCLUSIVE, "+0.0 points, paper close")
+    assert (found.verdict, found.size) == (INCONCLUSIVE, "+0.0 points; paper: close")
 
 
 def test_a_replicate_that_lacks_a_model_is_named():
