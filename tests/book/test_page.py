@@ -13,6 +13,7 @@ from bu_book import page
 from bu_book.style import INK, PAPER, as_svg, in_figure, in_html, in_markdown
 from bu_core.checks import SettingError
 from bu_core.config import Config
+from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
 from bu_core.experiment.record import NotRecorded
 from tests.helpers import refusal
@@ -95,6 +96,15 @@ def test_a_run_beside_keeps_its_results_beside_the_pages_own(two_runs: page.Page
     assert list(two_runs.runs) == ["narrow", "<b>wide</b>"]
     assert two_runs.own.config.width == 0.1
     assert two_runs.runs["<b>wide</b>"].folder == tmp_path / "out" / "wide"
+
+
+def test_variations_with_another_network_are_asked_beside_their_run(two_runs: page.Page):
+    def groupnorm(run: Experiment) -> list[Experiment]:
+        return [run.variation((), model="allcnn_groupnorm")] if run is two_runs.own else []
+
+    found = two_runs.measure(lambda run: run.config.model, also=groupnorm)
+    named = "narrow: All-CNN with GroupNorm"
+    assert found.results == {"narrow": "allcnn", named: "allcnn_groupnorm", "<b>wide</b>": "allcnn"}
 
 
 def test_figures_stand_in_tabs_and_numbers_in_columns(two_runs: page.Page, shown: list[str]):
