@@ -248,6 +248,40 @@ def check_batches(model: nn.Module, images: Tensor, batch_size: int) -> None:
         raise SettingError(f"{wrong}; {better} would work") from error
 
 
+class Capture(Protocol):
+    """How a device does some work again without being asked for every part of it."""
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        """Do the work, in the way in which it will be captured."""
+
+    def captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Write down what the work asks of the device; nothing is computed before the answer is called."""
+
+
+class CudaGraphs:
+    """A `Capture` by CUDA graphs, on a stream of its own, since the default stream cannot be captured."""
+
+    def __init__(self) -> None:
+        self._stream = torch.cuda.Stream()
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        self._stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._stream):
+            work()
+        torch.cuda.current_stream().wait_stream(self._stream)
+
+    def captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        graph = torch.cuda.CUDAGraph()
+        with _CAPTURE, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            work()
+        return graph.replay
+
+
+def capture_on(device: torch.device) -> Capture | None:
+    """How this device captures work; None where it does not, since Python asks a CPU for work soon enough."""
+    return CudaGraphs() if device.type == "cuda" else None
+
+
 class Step:
     """One step of gradient descent: `step(batch)`, with the numbers of the batch's images, int64, on their device.
 
@@ -276,39 +310,29 @@ class Step:
         self._model, self._optimiser, self._data, self._recipe = model, optimiser, data, recipe
         self._objective, self._penalty, self._companions = objective, penalty, companions
         self._on_features, self._on_gradients = on_features, on_gradients
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._replay: Callable[[], None] | None = None
         self._to_warm_up = self.WARM_UP
-        self._captures = data.images.device.type == "cuda" and penalty is None
-        if self._captures:
+        self._capture = None if penalty else capture_on(data.images.device)
+        if self._capture:
             self._batch = torch.empty(recipe.batch_size, dtype=torch.int64, device=data.images.device)
             count = min(companions.batch_size, len(companions.images)) if companions else 0
             self._beside = self._batch.new_empty(count)
-            self._stream = torch.cuda.Stream()  # what is captured must not have run on the default stream before
 
     def __call__(self, batch: Tensor, beside: Tensor | None = None) -> None:
-        if not self._captures or len(batch) != self._recipe.batch_size:
+        if not self._capture or len(batch) != self._recipe.batch_size:
             self.plain(batch, beside)
         elif self._to_warm_up:
             self._to_warm_up -= 1
-            self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
-                self.plain(batch, beside)
-            torch.cuda.current_stream().wait_stream(self._stream)
+            self._capture.warm_up(lambda: self.plain(batch, beside))
         else:
-            if self._graph is None:
-                self._graph = self._capture()
+            if self._replay is None:
+                # Without gradients, the captured backward pass makes some of its own, in the graph's memory.
+                self._optimiser.zero_grad()
+                self._replay = self._capture.captured(lambda: self.plain(self._batch, self._beside))
             self._batch.copy_(batch)
             if beside is not None:
                 self._beside.copy_(beside)
-            self._graph.replay()
-
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        """Write down what a step asks of the GPU; nothing is computed."""
-        graph = torch.cuda.CUDAGraph()
-        self._optimiser.zero_grad()  # the captured backward pass then makes gradients of its own, in the graph's memory
-        with _CAPTURE, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            self.plain(self._batch, self._beside)
-        return graph
+            self._replay()
 
     def plain(self, batch: Tensor, beside: Tensor | None = None) -> None:
         images, labels, features = pixels(self._data.images[batch]), self._data.labels[batch], None

@@ -2,16 +2,18 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from bu_core import store
+from bu_core import store, training
 from bu_core.data import Dataset, LabelledImages, pixels
 from bu_core.models import Classifier, build
 from bu_core.results import Artefact
@@ -19,6 +21,8 @@ from bu_core.training import (
     Companions,
     Recipe,
     Step,
+    _batches,
+    _beside,
     _normalised_by,
     at_once,
     check_batches,
@@ -37,7 +41,7 @@ def model_for(data: Dataset, seed: int = 0) -> Classifier:
 
 
 def fitted(data: Dataset, start: Classifier | None = None, **changes) -> Classifier:
-    known = ("batchnorm", "companions", "objective", "checkpoint")
+    known = ("batchnorm", "companions", "objective", "on_features", "checkpoint")
     options = {name: changes.pop(name) for name in known if name in changes}
     model = copy.deepcopy(start) if start else model_for(data)
     fit(model, data.train, dataclasses.replace(TOY_RECIPE, **changes), label="test", **options)
@@ -425,6 +429,113 @@ def test_a_step_asks_for_its_context_with_labels_on_the_cpu_and_does_without(toy
     assert same_state(model, trained)
 
 
+class Replays:
+    """A `Capture` for a device that has none: it computes nothing when it captures, and all of it at each replay."""
+
+    def __init__(self) -> None:
+        self.warmed, self.caught, self.replayed = 0, 0, 0
+
+    def warm_up(self, work: Callable[[], None]) -> None:
+        self.warmed += 1
+        work()
+
+    def captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        self.caught += 1
+
+        def replay() -> None:
+            self.replayed += 1
+            work()
+
+        return replay
+
+
+def with_all(companions: Companions) -> dict[str, Any]:
+    """All that may come into a captured step: companions, their normalisation, and a loss of the features."""
+    return {"batchnorm": "remaining", "companions": companions, "on_features": lambda found: found.square().mean()}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    ("batch_size", "warmed", "replayed"),
+    [(16, 3, 17), (12, 3, 21), (80, 3, 1), (128, 0, 0)],  # in 4 epochs of 80 images: 5, 6, 1 and no full batches each
+)
+def test_a_step_is_captured_once_and_replayed_for_every_full_batch(
+    toy: Dataset, companions: Companions, monkeypatch, batch_size: int, warmed: int, replayed: int, beside: bool
+):
+    options: dict[str, Any] = {"batch_size": batch_size} | (with_all(companions) if beside else {})
+    plain, made = fitted(toy, **options), Replays()
+    monkeypatch.setattr(training, "capture_on", lambda device: made)
+    assert same_state(fitted(toy, **options), plain), "the numbers of batch and companions are copied in"
+    assert (made.warmed, made.caught, made.replayed) == (warmed, bool(replayed), replayed)
+
+
+def test_a_fit_with_a_penalty_is_not_captured(toy: Dataset, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(training, "capture_on", lambda device: pytest.fail("it looks at its batch from outside"))
+    fitted_with = dataclasses.replace(TOY_RECIPE, epochs=1)
+    fit(model_for(toy), toy.train, fitted_with, label="test", penalty=lambda model, *_: model.classifier.bias.sum())
+
+
+class Asked(TorchDispatchMode):
+    """The operations that are asked of the device, in their order, with the devices of the tensors that they make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.devices: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        self.names.append(str(func))
+        made = found if isinstance(found, (tuple, list)) else (found,)
+        self.devices |= {each.device.type for each in made if isinstance(each, Tensor)}
+        return found
+
+
+# Each waits for the device, or makes a tensor whose size its content decides: a graph holds neither.
+NOT_CAPTURED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "is_nonzero", "equal.default")
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_step_waits_for_nothing_and_asks_for_the_same_whatever_its_batch(
+    toy: Dataset, companions: Companions, beside: bool
+):
+    """So that a graph can hold it. Once warm: the first step makes the optimiser's buffers."""
+    model, asked = model_for(toy).train(), []
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, fused=True)
+    more = (None, companions, with_all(companions)["on_features"]) if beside else ()
+    step = Step(model, optimiser, toy.train, TOY_RECIPE, F.cross_entropy, *more)
+    with _normalised_by(model, companions) if beside else nullcontext():
+        for start in (0, 16, 32):
+            with Asked() as seen:
+                step.plain(torch.arange(start, start + 16), torch.arange(start // 4, start // 4 + 8))
+            asked.append(seen.names)
+    assert asked[1] == asked[2]
+    assert not [name for name in asked[2] if any(each in name for each in NOT_CAPTURED)]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_step_makes_every_tensor_on_the_device_of_the_data(
+    toy: Dataset, companions: Companions, monkeypatch: pytest.MonkeyPatch, beside: bool
+):
+    """On the device `meta`, which knows shapes alone, and refuses to join a tensor with one from elsewhere."""
+    monkeypatch.setattr(training, "autocast", lambda device, precision: nullcontext())  # it does not know `meta`
+    there = {name: getattr(companions, name).to("meta") for name in ("images", "targets")}
+    company, data = dataclasses.replace(companions, **there), toy.train.to(torch.device("meta"))
+    model = model_for(toy).to("meta").train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    more = (None, company, with_all(company)["on_features"]) if beside else ()
+    step = Step(model, optimiser, data, TOY_RECIPE, F.cross_entropy, *more)
+    batch, _ = next(_batches(data, TOY_RECIPE, 0))
+    numbers = next(_beside(company if beside else None, data, TOY_RECIPE, 0))
+    with Asked() as seen, _normalised_by(model, company) if beside else nullcontext():
+        step(batch, numbers)
+    assert seen.devices == {"meta"}
+    assert {each.dtype for each in model.parameters()} == {torch.float32}
+    assert {batch.dtype, batch.device.type} == {torch.int64, "meta"}
+    assert predict(model, data.images, "fp32").shape == (80, 4)
+    assert predict(model, data.images, "fp32").device.type == "meta"
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a step is captured on a GPU alone")
 @pytest.mark.parametrize("batchnorm", ["train", "frozen", "remaining"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -435,10 +546,10 @@ def test_a_captured_fit_is_the_plain_fit(
     device = torch.device("cuda")
     recipe = dataclasses.replace(TOY_RECIPE, batch_size=batch_size, precision=precision)
     captured, plain = (model_for(toy).to(device) for _ in range(2))
-    options: dict = {"batchnorm": batchnorm}
+    options: dict[str, Any] = {"batchnorm": batchnorm}
     if batchnorm == "remaining":
         there = {"images": companions.images.to(device), "targets": companions.targets.to(device)}
-        options |= {"companions": dataclasses.replace(companions, **there), "on_features": lambda f: f.square().mean()}
+        options |= with_all(dataclasses.replace(companions, **there))
     fit(captured, toy.train.to(device), recipe, label="captured", **options)
     monkeypatch.setattr(Step, "__call__", Step.plain)
     fit(plain, toy.train.to(device), recipe, label="plain", **options)
