@@ -907,7 +907,7 @@ def expanding_between(experiment: Experiment) -> Evidence:
         "points",
         values.found,
         Bounds(0, math.inf, "the claim is an order; each replicate compares methods on one original"),
-        f"{more:+.1f} points",
+        f"{more:+.2f} points",
         classes=by_class(
             experiment,
             BOUNDARY_METHODS,
