@@ -27,7 +27,7 @@ from bu_core.results import Estimate
 
 from .. import style
 from ..gaps import Gaps, Gathering
-from ..style import GREY, as_table, in_figure, in_html, number, set_title, sets_named, with_ends
+from ..style import GREY, NARROW, as_table, in_figure, in_html, number, set_title, sets_named, with_ends
 from . import lasting
 
 When = Literal["before", "after"]
@@ -72,10 +72,10 @@ class Asked:
         found = self.remembered(model, when)
         return None if found is None else found.accuracy["forget_train"]
 
-    def price(self, model: str) -> float | None:
-        """How many points of accuracy on D_rt a model loses, before re-estimation; None where that is not known."""
+    def price(self, model: str, part: str = "remain_test") -> float | None:
+        """How many points of accuracy on a set a model loses, before re-estimation; None where that is not known."""
         found, original = (self.remembered(each, "before") for each in (model, "original"))
-        return None if not found or not original else original.accuracy["remain_test"] - found.accuracy["remain_test"]
+        return None if not found or not original else original.accuracy[part] - found.accuracy[part]
 
     def beside_unseen(self, model: str, when: When) -> Estimate | None:
         """A model's accuracy on D_f less that on D_ft, in points; None where it is not known."""
@@ -209,22 +209,22 @@ def by_classes(found: Beyond) -> Figure | None:
     if not found.of_classes:
         return None
     asked, names = found.of_classes, found.known()
-    size = (8, 0.36 * len(names) + 1.3)
+    size = (NARROW - 0.4, 0.2 * len(names) + 0.9)
     figure, panels = plt.subplots(
         1, len(asked), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for axes, each in zip(panels[0], asked, strict=True):
         for row, name in enumerate(names):
             ends = [value for when in WHEN if (value := each.recognised(name, when)) is not None]
-            axes.plot(ends, [row] * len(ends), color=colour(name), linewidth=1.5, alpha=0.5)
+            axes.plot(ends, [row] * len(ends), color=colour(name), linewidth=1, alpha=0.5)
             for value, fill in zip(ends, ("none", "full"), strict=False):
-                axes.plot(value, row, "o", color=colour(name), fillstyle=fill, markersize=8, clip_on=False)
+                axes.plot(value, row, "o", color=colour(name), fillstyle=fill, markersize=4.5, clip_on=False)
         count = f"{each.classes} classes" if each.classes > 1 else "1 class"
-        axes.set(title=count, xlim=(-3, 103), xticks=(0, 50, 100))
-        axes.tick_params(labelsize=9)
-        axes.title.set_fontsize(11)
+        axes.set(xlim=(-6, 106), xticks=(0, 50, 100))
+        axes.set_title(count, fontsize=8)
+        axes.tick_params(labelsize=7.5, pad=1)
     _rows(panels[0][0], names)
-    figure.supxlabel("recognised of the forgetting images $D_f$, %", fontsize=11)
+    figure.supxlabel("recognised of the forgetting images $D_f$, %", fontsize=7.5)
     return figure
 
 
@@ -236,9 +236,9 @@ def by_images(found: Beyond) -> Figure | None:
     if not found.of_images:
         return None
     names = found.known()
-    size = (8, 2.9 * len(found.of_images) + 0.4)
+    size = (NARROW - 0.4, 1.35 * len(found.of_images) + 0.35)
     figure, rows = plt.subplots(
-        len(found.of_images), 2, figsize=size, sharex="col", squeeze=False, layout="constrained", width_ratios=(1, 1.25)
+        len(found.of_images), 2, figsize=size, sharex="col", squeeze=False, layout="constrained"
     )
     for (left, right), each in zip(rows, found.of_images, strict=True):
         left.plot((0, 100), (0, 100), color=GREY, linewidth=1)
@@ -246,20 +246,21 @@ def by_images(found: Beyond) -> Figure | None:
             for when, fill, above in zip(WHEN, ("none", "full"), (-0.16, 0.16), strict=True):
                 if (said := each.remembered(name, when)) is None:
                     continue
-                dot = {"color": colour(name), "fillstyle": fill, "marker": "o", "markersize": 7, "clip_on": False}
+                dot = {"color": colour(name), "fillstyle": fill, "marker": "o", "markersize": 4.5, "clip_on": False}
                 left.plot(said.accuracy["forget_test"], said.accuracy["forget_train"], **dot)
                 auc = said.told_apart[BY_LABEL]
-                right.plot((auc.low, auc.high), [row + above] * 2, color=colour(name), linewidth=2)
-                right.plot(auc.value, row + above, **dot | {"markersize": 5})
+                right.plot((auc.low, auc.high), [row + above] * 2, color=colour(name), linewidth=1)
+                right.plot(auc.value, row + above, **dot | {"markersize": 3})
         right.axvline(0.5, color=GREY, linewidth=1)
-        right.set(xlim=(0, 1), xticks=(0, 0.25, 0.5, 0.75, 1))
-        right.tick_params(labelsize=9)
+        right.set(xlim=(0, 1), xticks=(0, 0.5, 1))
         _rows(right, names)
-        left.set(xlim=(0, 100), ylim=(0, 100), xticks=range(0, 101, 25), yticks=range(0, 101, 25), aspect="equal")
-        left.set_ylabel("accuracy on $D_f$, %", fontsize=10)
-        left.set_title(in_figure(each.called), fontsize=11, loc="left")
-    rows[-1][0].set_xlabel("accuracy on $D_{ft}$, %", fontsize=10)
-    rows[-1][1].set_xlabel("AUC that tells $D_f$ from $D_{ft}$", fontsize=10)
+        left.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100), aspect="equal")
+        left.set_ylabel("accuracy on $D_f$, %", fontsize=7.5)
+        left.set_title(in_figure(each.called), fontsize=8, loc="left")
+        for axes in (left, right):
+            axes.tick_params(labelsize=7.5, pad=1)
+    rows[-1][0].set_xlabel("accuracy on $D_{ft}$, %", fontsize=7.5)
+    rows[-1][1].set_xlabel("AUC, $D_f$ from $D_{ft}$", fontsize=7.5)
     return figure
 
 

@@ -157,6 +157,7 @@ def test_the_box_says_what_comes_back_and_what_is_told():
     assert "after one unlabelled pass 50.0 to 98.0 %; the lasting method leaves 1.0 % after it." in said
     assert "**Single images: no method makes them look unseen.**" in said
     assert "of 3 methods 1 still treat them better than unseen images; 2 treat them worse" in said
+    assert said.endswith("They cost 0.0 to 3.0 points of $D_{rt}$.")
     assert words.in_short(NOTHING) == "This run was asked for one class alone."
 
 
@@ -167,9 +168,13 @@ def test_the_box_follows_the_numbers_where_these_are_others():
     )
     said = words.in_short(part)
     assert "**Several classes come back with 1 of 2 methods.**" in said
+    del part.asked[0].models["boundary_expanding"]
+    assert "Boundary Shrink leaves 4.0 % of $D_f$ recognised, and after one unlabelled pass 98.0 %" in words.in_short(
+        part
+    )
     assert "**Single images: 1 of 2 methods make them look unseen.**" in said
     assert words.in_short(Beyond([of_images(0.1, original=SEEN, boundary_shrink=UNSEEN)])) == (
-        "**Single images: 1 of 1 methods make them look unseen.**"
+        "**Single images: 1 of 1 methods make them look unseen.** They cost 0.0 to 0.0 points of $D_{rt}$."
     )
     blind = words.in_short(Beyond([of_images(0.1, original=UNSEEN, boundary_shrink=WORSE)]))
     assert blind.startswith("**Single images: these data cannot say.**")
@@ -178,7 +183,8 @@ def test_the_box_follows_the_numbers_where_these_are_others():
 def test_the_sentences_tell_what_each_request_came_to():
     words = templates("beyond")
     classes = words.class_by_class(PLANTED)
-    assert "- **One class** (3): with 2 of 2 published methods 5 % of $D_f$ or more" in classes
+    assert "- **One class** (3): the classes return after 2 of 2 published methods, 97.0 to 98.0 % of $D_f$" in classes
+    assert "brings 5 % of $D_f$ or more" in classes
     assert "- **2 classes** (3 and 4)" in classes
     assert "Boundary Shrink 2.0, Boundary Expanding 11.0, Lasting method 1.0" in classes
     images = words.image_by_image(PLANTED)
@@ -187,6 +193,11 @@ def test_the_sentences_tell_what_each_request_came_to():
     )
     assert "like unseen images: Retrain (80.0, 81.0)" in images
     assert "**worse than unseen images**: Boundary Shrink (60.0, 81.0), Lasting method (60.0, 81.0)." in images
+    assert images.endswith("they treat it worse than what they never saw.")
+    unseen = words.image_by_image(Beyond([of_images(0.1, original=SEEN, retrain=UNSEEN)]))
+    assert "None lies below the diagonal" in unseen
+    goes = words.what_else_goes(PLANTED)
+    assert "Boundary Shrink 60.0, 1.0 and 3.0; Boundary Expanding 0.0, 0.0 and 0.0" in goes
     assert "100.0 % of $D_f$ (the original 100.0), 82.0 % of $D_{ft}$ (the original 82.0)" in words.no_boundary(PLANTED)
     assert words.no_boundary(NOTHING).startswith("Boundary Expanding was not asked")
 
