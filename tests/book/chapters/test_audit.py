@@ -91,6 +91,14 @@ def test_models_climb_beside_the_masked_original(experiment: Experiment, climbed
     assert climbed.outside("retrain", "output") is None, "it is the measure"
 
 
+def test_the_caption_says_of_how_many_retrains_the_range_is(climbed: Climbed):
+    words = templates("audit").which_models(climbed)
+    assert words.startswith(
+        "One seed; the range is that of one Retrain, with a slack for the seed. Rung 4 needs a second"
+    )
+    assert "Not climbed with here, to save time: Boundary Expanding." in words and "A dash" not in words
+
+
 def test_with_everything_the_drifted_original_and_the_lasting_method_climb_as_well(experiment: Experiment):
     run = experiment.variation(("retrain", "boundary_shrink"))
     made = audit.climbed(run, everything=True)
