@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -209,7 +210,7 @@ def accuracies(models: Mapping[str, Classifier], split: ForgetSplit) -> HTML:
 
 def table(frame: pd.DataFrame, form: str = "") -> HTML:
     """Numbers in the look of the book's other tables: percentages with one decimal, other columns as `form` says."""
-    forms = {column: "{:.1f}" if column.endswith("%") else form for column in frame.columns}
+    forms: dict[Any, Any] = {column: "{:.1f}" if column.endswith("%") else form for column in frame.columns}
     return HTML(f'<div class="bu-block">{as_table(frame).format(forms).to_html()}</div>')
 
 
