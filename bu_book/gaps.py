@@ -30,6 +30,7 @@ MEASURED = {
     "masked_ladder": "the ladder of audits of the masked original",
     "neighbour_search": "the search for neighbours",
     "outputs": "the answers",
+    "over_rates": "the methods over their learning rates",
     "per_sample": "the audit of single images",
     "recovered": "the accuracies after re-estimation",
     "returned": "re-estimation on images of other sources",
@@ -37,6 +38,7 @@ MEASURED = {
     "swap": "the swap of weights and statistics",
     "swapped_in_part": "the swap layer by layer",
     "trace": "the audits of the lasting method",
+    "yardsticks": "the audits of Retrain and of a masked original",
 }
 
 

@@ -17,8 +17,9 @@ from bu_core.experiment.record import NotRecorded
 from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
-from . import chapters, movable
+from . import chapters, movable, without_batchnorm
 from .chapters import audit, lasting, ledger
+from .claims import CannotTest
 from .migrate import seal
 
 LIMIT = 25_000_000  # bytes of one record
@@ -55,6 +56,9 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
         with contextlib.suppress(NotRecorded):
             movable.coming_back(experiment)
             audit.record(experiment, singly=name == audit.ASKED_ON)
+        if name == without_batchnorm.ASKED_ON:
+            with contextlib.suppress(CannotTest):  # the profile may name no such network
+                without_batchnorm.compared(experiment, everything=True)
     if not _shows_people(experiment.dataset) and not repeats:
         for model in _WEIGHTS_KEPT:
             if model in experiment.names:

@@ -1,0 +1,128 @@
+"""Networks without BatchNorm beside one with it: planted rates, and what is asked for of a run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from bu_book import without_batchnorm
+from bu_book.claims import CannotTest
+from bu_book.gaps import Gaps
+from bu_book.without_batchnorm import Compared, OfOneRun, compared, cost_curves, every_rate, line, spread
+from bu_core.experiment import over_rates, record
+from bu_core.experiment.over_rates import AtRate, OverRates, Recalled, Yardsticks
+from tests.book.notebooks import templates
+from tests.helpers import leave_record, small_experiment
+
+SHRINK = "boundary_shrink"
+KNOWN = Recalled(90.0, 95.0, 99.0)
+
+
+def accuracy(forget: float, remain: float) -> dict[str, float]:
+    return {"forget_train": forget, "remain_test": remain}
+
+
+def of_one(keeps: bool, first: float, seed: int = 0) -> OfOneRun:
+    """A run of which the original has 98 %; `first`: its accuracy on D_rt at the lowest rate that forgets."""
+    after = accuracy(99.0, 97.0) if keeps else None
+    recalled, deeper = (None, None) if keeps else (KNOWN, Recalled(40.0, 80.0, 95.0))
+    points = [
+        AtRate(0.1, accuracy(60.0, 98.0), after, None),
+        AtRate(1, accuracy(8.0, first), after, recalled),
+        AtRate(3, accuracy(0.0, 97.0), after, deeper),
+        AtRate(10, accuracy(0.0, 60.0), after, recalled),
+        AtRate(30, {}, {} if keeps else None, None),
+    ]
+    known = None if keeps else Yardsticks(Recalled(50.0, 70.0, 93.0), Recalled(97.0, 100.0, 100.0))
+    return OfOneRun("net", keeps, "deer", seed, OverRates(accuracy(100.0, 98.0), {SHRINK: points}), known)
+
+
+@pytest.fixture
+def made() -> Compared:
+    return Compared([of_one(False, 97.5), of_one(False, 97.0, seed=1), of_one(True, 95.0)], Gaps())
+
+
+def test_the_first_rate_forgets_and_the_strongest_costs_little(made: Compared):
+    run = made.runs[0]
+    assert [point.factor for point in run.forgotten(SHRINK)] == [1, 3, 10]
+    first, strongest = run.first(SHRINK), run.strongest(SHRINK)
+    assert first is not None and (first.factor, run.cost(first)) == (1, 0.5)
+    assert strongest is not None and (strongest.factor, run.cost(strongest)) == (3, 1.0)
+    never = replace(run, rates=replace(run.rates, methods={SHRINK: run.rates.methods[SHRINK][:1]}))
+    assert never.first(SHRINK) is never.strongest(SHRINK) is None
+
+
+def test_the_rates_are_those_that_were_measured(made: Compared):
+    assert (min(made.factors), max(made.factors)) == (0.1, 30)
+
+
+def test_a_spread_is_a_mean_and_its_ends(made: Compared):
+    assert str(spread([1.0, 2.0, 6.0])) == "3.0 (1.0 to 6.0)" and spread([]) is None
+    found = made.at(OfOneRun.first, SHRINK, False, lambda run, at: run.cost(at))
+    assert found is not None and (found.mean, found.count) == (0.75, 2)
+
+
+def test_a_line_starts_at_the_original_and_re_estimation_has_its_own():
+    assert line(of_one(True, 95.0), SHRINK)[:3] == [(0.0, 100.0), (0.0, 60.0), (3.0, 8.0)]
+    assert line(of_one(True, 95.0), SHRINK, after=True)[:2] == [(0.0, 100.0), (1.0, 99.0)]
+    assert all(value != value for value in line(of_one(True, 95.0), SHRINK)[-1]), "it diverged"
+
+
+def test_the_figure_has_a_line_a_network(made: Compared):
+    figure = cost_curves(made)
+    (axes,) = figure.axes
+    assert axes.get_legend_handles_labels()[1] == list(without_batchnorm._LINES)
+    means = dict(zip(axes.get_legend_handles_labels()[1], axes.get_legend_handles_labels()[0], strict=True))
+    assert means["without BatchNorm"].get_xdata()[:3].tolist() == [0.0, 0.0, 0.75]
+    plt.close(figure)
+
+
+def test_the_table_has_every_rate_and_the_yardsticks(made: Compared):
+    table = every_rate(made).data
+    assert len(table) == 2 * 5 + 2
+    cells = table.loc[("Boundary Shrink", "without BatchNorm", "1")].tolist()
+    assert cells[:4] == ["8.0 (8.0 to 8.0)", "0.8 (0.5 to 1.0)", "–", "90.0 (90.0 to 90.0)"]
+    assert table.loc[("Boundary Shrink", "with BatchNorm", "1")].tolist()[2:4] == ["99.0 (99.0 to 99.0)", "–"]
+    assert set(table.loc[("Boundary Shrink", "with BatchNorm", "30")]) == {"–"}, "it diverged"
+    assert table.loc[("Retrain", "without BatchNorm", "")].tolist()[-3] == "50.0 (50.0 to 50.0)"
+
+
+def test_the_sentences_hold_the_planted_numbers(made: Compared):
+    said = templates("what_forgets").without_statistics(made)
+    assert "at most 10 % of $D_f$" in said
+    assert (
+        "**Boundary Shrink** costs 0.8 (0.5 to 1.0) points on $D_{rt}$ without BatchNorm and 3.0 (3.0 to 3.0) with it. "
+        "Re-estimation then takes $D_f$ to 99.0 (99.0 to 99.0) % with BatchNorm" in said
+    )
+    assert "8.0 (8.0 to 8.0) % stays" in said
+    assert (
+        "a threshold recalls 90.0 (90.0 to 90.0) %, 40.0 (40.0 to 40.0) % at the highest rate (Retrain 50.0 (50.0 to "
+        "50.0) %)" in said
+    )
+    only = Compared(made.of(True), Gaps())
+    assert "does not forget on both networks" in templates("what_forgets").without_statistics(only)
+
+
+def test_a_record_shows_what_it_has_and_nothing_is_computed_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(over_rates, "FACTORS", (1,))
+    monkeypatch.setattr(without_batchnorm, "SEEDS", 1)
+    monkeypatch.setattr(without_batchnorm, "CLASSES", 1)
+    changes = {"elsewhere": ({"model": "allcnn_groupnorm"},), "epochs": 1}
+    experiment = small_experiment(tmp_path / "made", **changes)
+    with pytest.raises(CannotTest, match="on the digits"):
+        compared(experiment)
+    found = compared(experiment, everything=True)
+    assert [(run.model, run.keeps_statistics) for run in found.runs] == [("allcnn", True), ("allcnn_groupnorm", False)]
+    assert found.runs[0].yardsticks is None and found.runs[1].yardsticks is not None
+    assert all(set(run.rates.methods) == {SHRINK, "boundary_expanding"} for run in found.runs)
+    monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    leave_record(experiment, tmp_path / "book" / "small")
+    monkeypatch.setattr(without_batchnorm, "SEEDS", 2)
+    shown = compared(small_experiment(tmp_path / "shown", **changes))
+    assert shown.runs == found.runs and len(shown.gaps.not_recorded) == 3
+
+
+def test_without_two_networks_there_is_nothing_to_compare(tmp_path: Path):
+    with pytest.raises(CannotTest, match="no network without BatchNorm"):
+        compared(small_experiment(tmp_path), everything=True)
