@@ -146,8 +146,9 @@ class Climbed:
     """What every rung finds: `readings[row][rung]`, one of each replicate that has it; the original comes first.
 
     A row is a model's name, or one of CONTROLS or LASTING. `summaries`: of each row that climbed the whole ladder.
-    `seeds`: the replicates, in words. `repeats`: whether they are those of the run that the config names for that.
-    `not_climbed`: models of this run that were left out, since nothing of them is recorded and it takes long.
+    `seeds`: the replicates with which the original climbed, in words. `repeats`: whether they are those of the run that
+    the config names for that. `not_climbed`: models of this run that were left out, since nothing of them is recorded
+    and it takes long.
     """
 
     readings: dict[str, dict[str, list[Reading]]]
@@ -234,14 +235,15 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
         runs = alone
     whole = base.record is not None or everything
     gathering, lacking = Gathering(), list[str]()
+    runs = {seed: run for seed, run in runs.items() if gathering.ask(seed, ladder, run, "original") is not None}
+    gathering.needs_some(runs)
     found: dict[str, list[Audited]] = {}
-    for row, ask in _ladder_rows(experiment, base, runs, whole):
+    for row, ask in _ladder_rows(experiment, base, whole):
         asked = [gathering.ask(row, ask, run) for run in runs.values() if row not in base.names or row in run.names]
         if there := [each for each in asked if each is not None]:
             found[row] = there
         else:
             lacking.append(row_title(row))
-    gathering.needs_some(found.get("original"))
     retrains, images = found.get("retrain", []), _unseen(experiment)
     readings = {
         row: {name: [reading(rung, each, retrains, images) for each in every] for name, rung in RUNGS.items()}
@@ -253,7 +255,7 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
 
 
 def _ladder_rows(
-    experiment: Experiment, base: Experiment, runs: Mapping[str, Experiment], whole: bool
+    experiment: Experiment, base: Experiment, whole: bool
 ) -> Iterator[tuple[str, Callable[[Experiment], Audited]]]:
     """The rows of the ladder in their order, Retrain last, and how each is asked of a replicate."""
     methods = [name for name in base.config.methods if whole or name in CLIMBED_HERE]
@@ -265,7 +267,7 @@ def _ladder_rows(
         if name != "retrain":
             yield name, partial(_climb, name)
     if whole and keeps_statistics(base):
-        for row, setting in _lasting(base.config.dataset, len(runs) > 1).items():
+        for row, setting in _lasting(base).items():
             yield row, partial(_traced, setting.method, setting.settings)
     if "retrain" in methods:
         yield "retrain", partial(_climb, "retrain")
@@ -287,10 +289,15 @@ def _beside(experiment: Experiment, base: Experiment) -> list[str]:
     return [name for name in own.methods if name not in base.names and own.unlearning[name] == other.unlearning[name]]
 
 
-def _lasting(dataset: str, replicated: bool) -> dict[str, lasting.Setting]:
-    """The settings of LASTING for a data set, as the chapter on lasting has them; a single run lacks the longer one."""
-    of_run = (*lasting.tuned(dataset), *lasting.LASTING) if replicated else lasting.elsewhere(dataset)
-    named = {setting.called: setting for setting in of_run}
+def _lasting(base: Experiment) -> dict[str, lasting.Setting]:
+    """The settings of LASTING for a run, as the chapter on lasting has them.
+
+    The longer one was tried on runs alone that are there to be repeated, of which nothing but the seed is varied.
+    """
+    changes, data = base.config.elsewhere, base.config.dataset
+    repeated = bool(changes) and all(set(change) == {"seed"} for change in changes)
+    tried = (*lasting.tuned(data), *lasting.LASTING) if repeated else lasting.elsewhere(data)
+    named = {setting.called: setting for setting in tried}
     best = named.get(lasting.TUNED_TITLE, lasting.RECOMMENDED)
     chosen = {"lasting": best, "lasting_longer": named.get(lasting.LONGER.called)}
     chosen["lasting_alone"] = named[lasting.NO_IMAGE.called]

@@ -274,6 +274,22 @@ def test_a_run_that_repeats_this_one_lends_its_ladder(experiment: Experiment, mo
     assert not audit.climbed(experiment).repeats
 
 
+def test_a_seed_with_which_nothing_climbed_does_not_count(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
+    """Otherwise each row would say that it is of one of several seeds."""
+    other = experiment.variation(("retrain", "boundary_shrink"), seed=1)
+    both = {"seed 0": experiment.variation(("retrain", "boundary_shrink")), "seed 1": other}
+    monkeypatch.setattr(audit, "replicates", lambda _: both)
+
+    def absent(run: Experiment, model: str) -> Climb:
+        if run is other:
+            raise NotRecorded("ladder")
+        return ladder(run, model)
+
+    monkeypatch.setattr(audit, "ladder", absent)
+    made = audit.climbed(experiment)
+    assert made.seeds == ["seed 0"] and made.fewer("boundary_shrink") == ""
+
+
 # --- single images --------------------------------------------------------------------------------------------------
 
 
