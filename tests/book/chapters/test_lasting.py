@@ -194,7 +194,8 @@ def test_every_setting_is_one_that_its_method_has():
         METHODS[setting.method].check(setting.called, settings)
     assert len({setting.called for setting in (*LASTING, *ABLATION)}) == len(LASTING) + len(ABLATION)
     assert TUNED_TITLE in {setting.called for setting in lasting.elsewhere("digits")}
-    assert TUNED_TITLE not in {setting.called for setting in lasting.elsewhere("faces")}
+    assert TUNED_TITLE in {setting.called for setting in lasting.elsewhere("faces")}
+    assert TUNED_TITLE not in {setting.called for setting in lasting.elsewhere("other")}
 
 
 def test_the_profile_holds_the_recommended_settings_and_erases_the_row_last():
