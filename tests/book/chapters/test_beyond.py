@@ -199,6 +199,10 @@ def test_the_sentences_tell_what_each_request_came_to():
     goes = words.what_else_goes(PLANTED)
     assert "Boundary Shrink 60.0, 1.0 and 3.0; Boundary Expanding 0.0, 0.0 and 0.0" in goes
     assert "100.0 % of $D_f$ (the original 100.0), 82.0 % of $D_{ft}$ (the original 82.0)" in words.no_boundary(PLANTED)
+    halves = {"original": SEEN, "boundary_expanding": answer(remembered(80, 72, 71))}
+    assert "For each point of $D_f$ it takes 0.5 points of $D_{ft}$" in words.no_boundary(
+        Beyond([of_images(0.1, **halves)])
+    )
     assert words.no_boundary(NOTHING).startswith("Boundary Expanding was not asked")
 
 
@@ -206,14 +210,16 @@ def test_where_the_original_is_not_told_memory_cannot_show_and_it_says_so():
     words = templates("beyond")
     luck = words.could_it_be_luck(PLANTED)
     assert "The original saw all of $D_f$: +18.0 points beside $D_{ft}$" in luck
-    assert "it differs by 1.0 points" in luck
+    assert "differ by 1.0 points" in luck
     assert "memory cannot show" not in luck
     assert "memory cannot show" in words.could_it_be_luck(Beyond([of_images(0.1, original=UNSEEN)]))
-    assert "differs" not in words.could_it_be_luck(Beyond([of_images(0.1, of=3, original=SEEN)]))
-    assert "so like unseen images" in words.the_measure(PLANTED)
-    assert "no evidence" not in words.the_measure(PLANTED)
-    assert "no evidence" in words.the_measure(Beyond([of_images(0.1, original=SEEN, retrain=SEEN)]))
-    assert "No Retrain" in words.the_measure(Beyond([of_images(0.1, original=SEEN)]))
+    assert "halves" not in words.could_it_be_luck(Beyond([of_images(0.1, of=3, original=SEEN)]))
+    passes = words.the_measure(PLANTED, "A run")
+    assert passes.startswith("*A run:*")
+    assert "so like unseen images" in passes
+    assert "no evidence" not in passes
+    assert "no evidence" in words.the_measure(Beyond([of_images(0.1, original=SEEN, retrain=SEEN)]), "A run")
+    assert words.the_measure(Beyond([of_images(0.1, original=SEEN)]), "A run") == ""
 
 
 # --- a small run --------------------------------------------------------------------------------------------------
