@@ -8,7 +8,9 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,8 +18,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.over_rates import LITTLE, AtRate, OverRates, Recalled, Yardsticks, over_rates, yardsticks
+from bu_core.experiment.record import NotRecorded
 
 from .claims import CannotTest, about_one_class
 from .gaps import Gaps, Gathering
@@ -25,7 +29,7 @@ from .style import as_table, set_title, title
 from .variations import BOUNDARY_METHODS, keeps_statistics, model_called
 
 ASKED_ON = "digits"  # the record that keeps it: a fit of a method takes a second there
-SEEDS, CLASSES = 3, 4  # the run's own and those after it
+SEEDS = CLASSES = 3  # the run's own and those after it
 CHEAP = 1.0  # points of D_rt, up to which a rate costs little
 
 
@@ -53,6 +57,11 @@ class OfOneRun:
     def first(self, method: str) -> AtRate | None:
         """The lowest rate that forgets; D_rt has no part in its choice. None where none does."""
         return next(iter(self.forgotten(method)), None)
+
+    def lasting(self, method: str) -> AtRate | None:
+        """The lowest rate that forgets so that re-estimation brings no more than LITTLE back; None where none does."""
+        points = self.forgotten(method)
+        return next((each for each in points if (each.after or each.before)["forget_train"] <= LITTLE), None)
 
     def strongest(self, method: str) -> AtRate | None:
         """The highest rate that forgets and costs at most CHEAP points; None where none does."""
@@ -110,6 +119,17 @@ class Compared:
         asked = [ask(run, point) for run in runs if (point := which(run, method)) is not None]
         return spread([value for value in asked if value is not None])
 
+    def above_retrain(
+        self, which: Callable[[OfOneRun, str], AtRate | None], method: str, ask: Callable[[Recalled], float]
+    ) -> tuple[int, int]:
+        """In how many runs without BatchNorm an auditor recalls more than of that run's Retrain, and of how many."""
+        pairs = [
+            (ask(point.recalled), ask(run.yardsticks.retrain))
+            for run in self.of(False)
+            if (point := which(run, method)) is not None and point.recalled is not None and run.yardsticks is not None
+        ]
+        return sum(found > retrain for found, retrain in pairs), len(pairs)
+
     def yardstick(self, ask: Callable[[Yardsticks], float]) -> Spread | None:
         """A number of what Retrain or the masked original shows, without BatchNorm."""
         return spread([ask(run.yardsticks) for run in self.runs if run.yardsticks is not None])
@@ -150,6 +170,15 @@ def _grid(experiment: Experiment) -> list[tuple[int, int]]:
     count, first = len(experiment.dataset.classes), experiment.forget_classes[0]
     labels = [(first + place) % count for place in range(min(CLASSES, count))]
     return [(label, experiment.config.seed + number) for label in labels for number in range(SEEDS)]
+
+
+def of_the_digits(experiment: Experiment) -> Compared | None:
+    """What the recorded run of the digits says of both networks, whatever run a page leads with; None without it."""
+    asked = Config.from_profile(ASKED_ON)
+    beside = str(Path(experiment.config.results_dir).parent / Path(asked.results_dir).name)
+    with suppress(NotRecorded, CannotTest):
+        return compared(Experiment(replace(asked, results_dir=beside)))
+    return None
 
 
 # --- figure and table ---------------------------------------------------------------------------------------------
@@ -202,11 +231,12 @@ AUDITORS: dict[str, Callable[[Recalled], float]] = {
     "five labelled images": lambda found: found.five,
     "a linear probe": lambda found: found.probe,
 }
+_STRONGEST = f"highest rate that forgets for at most {CHEAP:g} point"
 _NETWORKS = {False: "without BatchNorm", True: "with BatchNorm"}
 
 
 def every_rate(made: Compared) -> Styler:
-    """Each method at each rate on both networks, then the yardsticks: means, and the ends over seeds and classes."""
+    """Each method at each rate on both networks: means, and the ends over seeds and classes."""
     rows = {}
     for method, (keeps, network) in itertools.product(made.methods, _NETWORKS.items()):
         runs = made.of(keeps)
@@ -218,19 +248,32 @@ def every_rate(made: Compared) -> Styler:
                 f"{set_title('forget_train')}, %": _cell([point.before["forget_train"] for _, point in pairs], runs),
                 f"points lost on {set_title('remain_test')}": _cell([run.cost(point) for run, point in pairs], runs),
                 f"{set_title('forget_train')} after re-estimation, %": _cell(after, runs),
-                **{_recall(auditor): _cell(list(map(ask, recalled)), runs) for auditor, ask in AUDITORS.items()},
+                **_recalls(recalled, runs),
             }
-    known = [run.yardsticks for run in made.runs if run.yardsticks is not None]
-    for called, recalled in (
-        ("Retrain", [each.retrain for each in known]),
-        ("masked", [each.masked for each in known]),
-    ):
-        rows[called, _NETWORKS[False], ""] = {
-            _recall(auditor): _cell(list(map(ask, recalled)), known) for auditor, ask in AUDITORS.items()
-        }
     frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
     frame.index = pd.MultiIndex.from_tuples(frame.index, names=["model", "network", "times the rate"])
     return as_table(frame, made.gaps.shown())
+
+
+def depth(made: Compared) -> Styler:
+    """What auditors recall without BatchNorm, of each method at two rates, and beside it of the yardsticks."""
+    runs, chosen = made.of(False), {"lowest rate that forgets": OfOneRun.first, _STRONGEST: OfOneRun.strongest}
+    rows = {}
+    for method, (called, which) in itertools.product(made.methods, chosen.items()):
+        pairs = [(run, point) for run in runs if (point := which(run, method)) is not None]
+        recalled = [point.recalled for _, point in pairs if point.recalled is not None]
+        costs = {f"points lost on {set_title('remain_test')}": _cell([run.cost(point) for run, point in pairs], runs)}
+        rows[title(method), called] = costs | _recalls(recalled, runs)
+    known = [run.yardsticks for run in runs if run.yardsticks is not None]
+    rows[title("retrain"), ""] = _recalls([each.retrain for each in known], known)
+    rows["Original, its answer masked", ""] = _recalls([each.masked for each in known], known)
+    frame = pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+    frame.index = pd.MultiIndex.from_tuples(frame.index, names=["without BatchNorm", "at the"])
+    return as_table(frame)
+
+
+def _recalls(found: Sequence[Recalled], of: Sequence[object]) -> dict[str, str]:
+    return {_recall(auditor): _cell(list(map(ask, found)), of) for auditor, ask in AUDITORS.items()}
 
 
 def _recall(auditor: str) -> str:

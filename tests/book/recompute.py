@@ -65,6 +65,14 @@ class Record:
         """The facts of the artefact that `find` finds."""
         return self._headers[self.find(*what, **which)][1]
 
+    def every(self, measurement: str, network: str) -> list[Facts]:
+        """The facts of all that a measurement left of a network, whatever the seed and the class."""
+        return [
+            facts
+            for key, facts in self._headers.values()
+            if key.get("measurement") == measurement and key["models"]["original"]["model"] == network
+        ]
+
     def _own(self, name: str, made: Facts, seed: int, settings: Facts | None) -> bool:
         """Whether a model was trained as the run says, with its settings; a key leaves out those at their defaults."""
         recipe, config = made["recipe"], self.config
@@ -176,7 +184,8 @@ class Said:
 def front_page() -> list[Said]:
     """Every sentence with a number on the opening page, led by CIFAR-10."""
     record, repeats = Record("cifar10"), Record("cifar10-replicates")
-    return [*_picture(repeats), *_answers(record), *_instead(record, repeats), *_verdicts(record, repeats)]
+    without = _without_batchnorm(Record("digits"))
+    return [*_picture(repeats), *_answers(record), *_instead(record, repeats), *_verdicts(record, repeats), *without]
 
 
 def _ladders(repeats: Record, model: str) -> list[Facts]:
@@ -280,6 +289,25 @@ def _five_shots(found: list[Facts]) -> float:
     """The recall of the better of two heads."""
     (five,) = (each for each in found if each["shots"] == 5)
     return max(five["prototype"], five["ridge"])
+
+
+def _without_batchnorm(digits: Record) -> list[Said]:
+    """Boundary Shrink on GroupNorm at the lowest rate of each run that leaves at most 10 % of D_f."""
+    cost, recalled = [], []
+    for found in digits.every("over_rates", "allcnn_groupnorm"):
+        points = sorted(found["methods"][SHRINK], key=lambda point: point["factor"])
+        first = next((point for point in points if point["before"] and point["before"]["forget_train"] <= 10), None)
+        if first is not None:
+            cost.append(found["original"]["remain_test"] - first["before"]["remain_test"])
+            recalled.append(first["recalled"]["threshold"])
+    retrain = [found["retrain"]["threshold"] for found in digits.every("yardsticks", "allcnn_groupnorm")]
+    return [
+        Said(
+            "Shrink costs {:.1f} points, and a threshold recalls {:.0f} % of unseen images of the class, after Retrain "
+            "{:.0f} %.",
+            (statistics.fmean(cost), statistics.fmean(recalled), statistics.fmean(retrain)),
+        )
+    ]
 
 
 def _verdicts(record: Record, repeats: Record) -> list[Said]:
