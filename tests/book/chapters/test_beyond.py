@@ -156,7 +156,7 @@ def test_the_box_says_what_comes_back_and_what_is_told():
     assert "leave 0.0 to 4.0 % of $D_f$" in said
     assert "after one unlabelled pass 50.0 to 98.0 %; the lasting method leaves 1.0 % after it." in said
     assert "**Single images: no method makes them look unseen.**" in said
-    assert "of 3 methods 1 still treat them better than unseen images; 2 treat them worse" in said
+    assert "1 of 3 still treat them better than unseen images; 2 of 3 treat them worse" in said
     assert said.endswith("They cost 0.0 to 3.0 points of $D_{rt}$.")
     assert words.in_short(NOTHING) == "This run was asked for one class alone."
 
