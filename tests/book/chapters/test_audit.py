@@ -312,7 +312,7 @@ SINGLE = SingleImages(
 def test_single_images_are_told_by_medians_and_beside_the_null():
     words = templates("audit").one_by_one(SINGLE)
     assert words == (
-        "The median image of $D_f$ tells Boundary Shrink's models with 0.88, and Retrains from Retrains with 0.50. Of "
+        "The median image of $D_f$ tells models: Boundary Shrink's with 0.88, and Retrains from Retrains with 0.50. Of "
         "$D_{ft}$, images that no model trained on, it is 0.80. What $D_f$ has beyond that, up to 0.08, is memory of "
         "single images."
     )
