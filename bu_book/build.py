@@ -6,6 +6,7 @@ in `steps/`, and the page that reports when, on what and how long each notebook 
 download, and, once `_config.yml` names the repository, links that launch its template on Binder and Colab.
 """
 
+import ast
 import contextlib
 import hashlib
 import json
@@ -15,6 +16,7 @@ import shlex
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -297,8 +299,8 @@ def _stage(source: Path, settings: Path, profiles: Sequence[str], config: Config
             for file in path.iterdir():
                 _write(source / path.name / file.name, file.read_bytes())
         elif path.is_file():
-            link = link_to_report(source) if path.name == "citing.md" else b""
-            _write(source / path.name, path.read_bytes() + link)
+            added = {"citing.md": lambda: link_to_report(source), "building.md": lambda: lines_by_room().encode()}
+            _write(source / path.name, path.read_bytes() + added.get(path.name, bytes)())
     for name, talk in slides.made(source).items():
         _write(source / "_static" / name, talk.encode())
     _write(source / "executions.md", _report(source).encode())
@@ -317,6 +319,30 @@ def link_to_report(source: Path) -> bytes:
         return b""
     _write(source / "_static" / made.name, made.read_bytes())
     return b'\n<a href="_static/report.pdf">The replication report, as PDF</a>\n'
+
+
+def lines_by_room() -> str:
+    """How many lines each room of `bu_core` has, and how many of them are code, as a table in Markdown."""
+    lines, code = Counter[str](), Counter[str]()
+    for path in (ROOT / "bu_core").rglob("*.py"):
+        room, *inside = path.relative_to(ROOT / "bu_core").parts
+        room = f"`{room}/`" if inside else "files beside the rooms"
+        text = path.read_text(encoding="utf-8")
+        lines[room] += len(text.splitlines())
+        code[room] += _code_lines(text)
+    rows = [f"| {room} | {count:,} | {code[room]:,} |" for room, count in lines.most_common()]
+    rows.append(f"| all | {lines.total():,} | {code.total():,} |")
+    return "\n".join(["", "| room of `bu_core` | lines | of these, code |", "|---|---:|---:|", *rows, ""])
+
+
+def _code_lines(text: str) -> int:
+    """The lines of a Python file that are neither empty nor a comment, and in no docstring."""
+    told = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False):
+            told |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    numbered = enumerate(map(str.strip, text.splitlines()), start=1)
+    return sum(bool(line) and not line.startswith("#") and number not in told for number, line in numbered)
 
 
 def _write(path: Path, content: bytes) -> None:

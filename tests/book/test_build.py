@@ -27,6 +27,7 @@ from bu_book.build import (
     build,
     execute_templates,
     launch_links,
+    lines_by_room,
     papermill_command,
     parameters,
 )
@@ -318,3 +319,17 @@ def test_a_second_build_keeps_everything(smoke_book: Path):
     assert time.monotonic() - start < 20
     assert not [line for line in said if ": executed in" in line]
     assert any(line.startswith("the pages: kept") for line in said)
+
+
+def test_lines_are_counted_by_room_and_code_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "bu_core" / "audits").mkdir(parents=True)
+    text = '"""What it is for,\nin two lines."""\n\n# why\ndef one() -> int:\n    """One."""\n    return 1  # all\n'
+    (tmp_path / "bu_core" / "audits" / "one.py").write_text(text)
+    (tmp_path / "bu_core" / "audits" / "two.py").write_text("x = 1\n")
+    (tmp_path / "bu_core" / "alone.py").write_text("")
+    monkeypatch.setattr("bu_book.build.ROOT", tmp_path)
+    assert lines_by_room().splitlines()[3:] == [
+        "| `audits/` | 8 | 3 |",
+        "| files beside the rooms | 0 | 0 |",
+        "| all | 8 | 3 |",
+    ]
