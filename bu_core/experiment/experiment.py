@@ -1,6 +1,6 @@
 """An experiment: it asks the store first and computes what is missing.
 
-    experiment = Experiment(Config.from_profile("digits"))
+    experiment = Experiment(Config.from_profile("smoke"))
     experiment.model("boundary_shrink")     # the unlearned model
     experiment.outputs("boundary_shrink")   # what it says of D_r, D_f, D_rt, D_ft
 
