@@ -517,7 +517,7 @@ def test_a_step_waits_for_nothing_and_asks_for_the_same_whatever_its_batch(
 def test_a_step_makes_every_tensor_on_the_device_of_the_data(
     toy: Dataset, companions: Companions, monkeypatch: pytest.MonkeyPatch, beside: bool
 ):
-    """On the device `meta`, which knows shapes alone, and refuses to join a tensor with one from elsewhere."""
+    """On the device `meta`, which knows shapes alone, and refuses to join a tensor with one on another device."""
     monkeypatch.setattr(training, "autocast", lambda device, precision: nullcontext())  # it does not know `meta`
     there = {name: getattr(companions, name).to("meta") for name in ("images", "targets")}
     company, data = dataclasses.replace(companions, **there), toy.train.to(torch.device("meta"))

@@ -125,7 +125,7 @@ def test_a_request_has_keys_of_its_own_and_leaves_the_original_alone(tmp_path: P
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"clases": ["deer"]}, "allowed: {classes: [...]}, {share: 0.1, of: all, seed: 0} or {samples: FILE}"),
+        ({"class": "deer"}, "allowed: {classes: [...]}, {share: 0.1, of: all, seed: 0} or {samples: FILE}"),
         ({"classes": ["deer"], "share": 0.1}, "forget='share': allowed: classes"),
         ({"classes": "deer"}, "forget.classes='deer': must be a list of classes"),
         ({"classes": []}, "forget.classes=[]: must be a list of classes"),
