@@ -26,6 +26,7 @@ from safetensors import safe_open
 
 RESULTS = Path(__file__).resolve().parents[2] / "book" / "results"
 SEEDS = range(5)
+CLASSES = 10
 ROUNDS = 5  # of timing, where they are recorded
 SHRINK, EXPANDING, RETRAIN = "boundary_shrink", "boundary_expanding", "retrain"
 LASTING = {"batchnorm": "remaining", "target": "soft", "remaining": 1000, "lr": 1e-3, "epochs": 1}
@@ -43,17 +44,19 @@ class Record:
         self._headers = {path: _header(path) for path in sorted((self.folder / "store").glob("*.safetensors"))}
 
     def find(self, measurement: str, model: str | None = None, *, seed: int = 0, settings: Facts | None = None,
-             **arguments: Any) -> Path:  # fmt: skip
-        """The one artefact of the run's own training and class that a measurement left of a model.
+             forget_class: int | None = None, **arguments: Any) -> Path:  # fmt: skip
+        """The one artefact of the run's own training that a measurement left of a model.
 
-        `settings`: of the model; None for those of the run. Raises LookupError where there is none, or several.
+        `settings`: of the model; None for those of the run. `forget_class`: the class; None for that of the run.
+        Raises LookupError where there is none, or several.
         """
+        label = self.config["forget_class"] if forget_class is None else forget_class
         found = [
             path
             for path, (key, _) in self._headers.items()
             if key.get("measurement") == measurement
             and (model is None or path.name.startswith(f"{measurement}-{model}-"))
-            and key["forget_class"] == self.config["forget_class"]
+            and key.get("forget_class") == label
             and key["arguments"] == arguments
             and all(self._own(name, made, seed, settings) for name, made in key["models"].items())
         ]
@@ -275,8 +278,11 @@ def _instead(record: Record, repeats: Record) -> list[Said]:
     retrains = [_five_shots(found["after"]["few_shot"]) for found in _ladders(repeats, RETRAIN)]
     lasting = statistics.fmean(_five_shots(found["few_shot"]) for found in _traces(repeats))
     fewer = record.config["epochs"] * sizes["remain_train"] / trained_on
+    classes = [repeats.facts("trace", SHRINK, settings=LASTING, forget_class=label) for label in range(CLASSES)]
+    left = [found["after"]["forget_train"] for found in classes]
     return [
         Said("trains on {:,.0f} times fewer images than Retrain.", (fewer,)),
+        Said("each of the {:.0f} classes in turn, with one seed, leaves at most {:.1f} %", (len(left), max(left))),
         Said(
             "an auditor with 5 labelled images of the class recognises {:.0f} % of its unseen images, with a Retrain "
             "{:.0f} to {:.0f} %.",
