@@ -65,7 +65,7 @@ class Yardsticks:
 
 
 def _constants() -> dict[str, object]:
-    return {"factors": FACTORS, "little": LITTLE} | ladder.constants()
+    return {"factors": FACTORS, "little": LITTLE, "auditor": AUDITOR} | ladder.constants()
 
 
 @measurement(of=lambda experiment: experiment.names, constants=_constants)
