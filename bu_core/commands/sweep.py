@@ -40,7 +40,8 @@ def sweep(arguments: argparse.Namespace) -> None:
         raise SettingError(
             f"--classes={shown(arguments.classes)}: is for one class at a time, and forget is set as well"
         )
-    chosen = [None] if asked.forget else _classes(arguments.classes or "all", known, asked.dataset)
+    named = "all" if arguments.classes is None else arguments.classes
+    chosen = [None] if asked.forget else _classes(named, known, asked.dataset)
     on_gpu = asked.device == "cuda" or (asked.device == "auto" and torch.cuda.is_available())
     jobs = arguments.jobs or (1 if on_gpu else cores())
     found = over(arguments.profile, given, chosen, range(arguments.seeds), said, jobs, arguments.scheduler)
