@@ -152,7 +152,7 @@ def test_tables_have_a_row_a_model_and_say_what_is_missing():
 def test_the_box_says_what_comes_back_and_what_is_told():
     words = templates("beyond")
     said = words.in_short(PLANTED)
-    assert "**Several classes come back as one class does.** Asked to forget 2 classes" in said
+    assert "**Several classes come back too.** Asked to forget 2 classes" in said
     assert "leave 0.0 to 4.0 % of $D_f$" in said
     assert "after one unlabelled pass 50.0 to 98.0 %; the lasting method leaves 1.0 % after it." in said
     assert "**Single images: no method makes them look unseen.**" in said
