@@ -81,7 +81,8 @@ class Page:
     ) -> Found[Result]:
         """What every run answers to a question; `also`: variations of it with another network, asked as well.
 
-        A run that raises NotRecorded or CannotTest has no answer, and the page says why.
+        A run that raises NotRecorded or CannotTest has no answer, and the page says why. A variation that is not
+        recorded is left out.
         """
         runs = {}
         for name, run in self.runs.items():
@@ -92,7 +93,8 @@ class Page:
             try:
                 results[name] = ask(run)
             except NotRecorded as reason:
-                missing[name] = in_words(reason)
+                if name in self.runs:
+                    missing[name] = in_words(reason)
             except claims.CannotTest as reason:
                 missing[name] = f"Not measured here: {in_markdown(reason)}."
         return Found(results, missing, self.own_title)
@@ -172,7 +174,8 @@ class Page:
         if not found.results:
             _lacking(found)
             return
-        display(Markdown(self._said(write, found)))
+        if said := self._said(write, found):  # of an empty text a page would show the object
+            display(Markdown(said))
 
     def in_short(self, write: Callable[[Result], str], found: Found[Result]) -> None:
         """The box at the head of a chapter, with what `words` would say: two or three sentences."""

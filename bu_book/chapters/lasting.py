@@ -367,9 +367,9 @@ class EveryClass:
 
     @property
     def price(self) -> dict[str, float]:
-        """By class, how many points of D_rt the settings cost after re-estimation, where both numbers are known."""
+        """By class, how many points of D_rt the settings cost before re-estimation, where both numbers are known."""
         return {
-            name: self.original[name] - left.after["remain_test"]
+            name: self.original[name] - left.before["remain_test"]
             for name, left in self.left.items()
             if name in self.original
         }
@@ -461,7 +461,7 @@ def _of_setting(setting: Setting, kind: Kind, experiment: Experiment, sizes: dic
         passes += given["epochs"] * (again + 1) * (sizes["forget"] // 2 + beside)
     passes += sizes["forget"] if given.get("target") == "nearest" or given.get("stand_ins") == "crossed" else 0
     passes += given["inversions"] * given["inversion_steps"] if inverted else 0
-    return Row(setting.called, kind, setting.method, passes, setting.sees)
+    return Row(setting.called, kind, setting.method, passes, min(setting.sees, sizes["remain"]))
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------

@@ -253,7 +253,10 @@ def _answers(record: Record) -> list[Said]:
             (swap["statistics"]["forget_train"], again[0]),
         ),
         Said("Shrink recognises {:.1f} % of the forgetting data, Expanding {:.1f} %, Retrain {:.1f} %.", tuple(again)),
-        Said(f"Shrink takes {{:.3g}} times less time than Retrain, Expanding {{:.3g}} times{once};", tuple(faster)),
+        Said(
+            f"Retrain takes {{:.3g}} times as long as Shrink, and {{:.3g}} times as long as Expanding{once};",
+            tuple(faster),
+        ),
         Said(
             "lies {:.0f} to {:.0f} points from Retrain's, by {:.0f} attacks.", (min(away), max(away), len(away)), WITHIN
         ),

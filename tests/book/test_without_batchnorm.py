@@ -109,7 +109,7 @@ def test_the_depth_stands_beside_its_yardsticks(made: Compared):
 
 def test_the_sentences_hold_the_planted_numbers(made: Compared):
     said = templates("what_forgets").without_statistics(made)
-    assert "by every method in 2 of 2 runs" in said and "at most 10 % of $D_f$" in said
+    assert "by Boundary Shrink in 2 of 2 runs" in said and "at most 10 % of $D_f$" in said
     assert (
         "**Boundary Shrink** costs 0.8 (0.5 to 1.0) points on $D_{rt}$ without BatchNorm and 3.0 (3.0 to 3.0) with it. "
         "Without BatchNorm there is nothing to estimate anew, and 8.0 (8.0 to 8.0) % of $D_f$ stays; with BatchNorm, "

@@ -195,7 +195,13 @@ def test_the_sentences_tell_what_each_request_came_to():
     assert "**worse than unseen images**: Boundary Shrink (60.0, 81.0), Lasting method (60.0, 81.0)." in images
     assert images.endswith("they treat it worse than what they never saw.")
     unseen = words.image_by_image(Beyond([of_images(0.1, original=SEEN, retrain=UNSEEN)]))
-    assert "None lies below the diagonal" in unseen
+    assert unseen.endswith("By accuracy and modified entropy none is treated worse than unseen images.")
+    accuracy = remembered(80, 81).accuracy
+    told = {"own_outputs": Estimate(0.24, 0.21, 0.27), beyond.BY_LABEL: Estimate(0.5, 0.48, 0.52)}
+    hidden = words.image_by_image(
+        Beyond([of_images(0.1, original=SEEN, boundary_shrink=answer(Remembered(accuracy, told)))])
+    )
+    assert "after Boundary Shrink, the attack by own outputs has an AUC of 0.24" in hidden
     goes = words.what_else_goes(PLANTED)
     assert "Boundary Shrink 60.0, 1.0 and 3.0; Boundary Expanding 0.0, 0.0 and 0.0" in goes
     assert "100.0 % of $D_f$ (the original 100.0), 82.0 % of $D_{ft}$ (the original 82.0)" in words.no_boundary(PLANTED)

@@ -243,7 +243,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
     words = templates("lasting").on_every_class(every)
     assert "1.4 % of $D_f$ are recognised in the mean over 3 classes (0.0 to 4.0 %)" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
-    assert "it costs +0.2 points against the original (-1.0 to +1.5)" in words
+    assert "it costs +0.2 points of $D_{rt}$ against the original (-1.0 to +1.5)" in words
     shown = lasting.classes_table(every)
     assert list(shown.data.index) == ["cat", "dog", "deer"]
     assert shown.data.iloc[:, -1].tolist() == ["-1.0", "+1.5", "–"]
