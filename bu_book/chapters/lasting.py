@@ -30,7 +30,7 @@ from bu_core.unlearning.register import GoesThrough
 from ..claims import about_one_class
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, LONG, replicates
-from ..style import INK, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
+from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
 
@@ -472,11 +472,13 @@ def comes_back(made: Lasting) -> Figure | None:
     bars = in_one_picture(made)
     if bars is None:
         return None
-    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")  # narrow: a phone shows all of it
+    figure, axes = plt.subplots(figsize=(NARROW - 0.4, 2.1), layout="constrained")
     shades = [INK, colour(SHRINK), colour(SHRINK), COLOUR, colour("retrain")]
     drawn = axes.barh([name.replace(", ", ",\n") for name in bars], list(bars.values()), color=shades)
-    axes.bar_label(drawn, fmt="%.1f", padding=4)
-    axes.set(xlim=(0, 122), xticks=range(0, 101, 25), xlabel="recognised of the forgotten class, %")
+    axes.bar_label(drawn, fmt="%.1f", padding=3, fontsize=8)
+    axes.set(xlim=(0, 127), xticks=range(0, 101, 50))
+    axes.set_xlabel("recognised of the forgotten class, %", fontsize=8)
+    axes.tick_params(labelsize=8)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     return figure

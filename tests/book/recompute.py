@@ -285,7 +285,10 @@ def _instead(record: Record, repeats: Record) -> list[Said]:
     left = [found["after"]["forget_train"] for found in classes]
     return [
         Said("trains on {:,.0f} times fewer images than Retrain.", (fewer,)),
-        Said("each of the {:.0f} classes in turn, with one seed, leaves at most {:.1f} %", (len(left), max(left))),
+        Said(
+            "each of the {:.0f} classes in turn, from one seed, the method leaves at most {:.1f} %",
+            (len(left), max(left)),
+        ),
         Said(
             "an auditor with 5 labelled images of the class recognises {:.0f} % of its unseen images, with a Retrain "
             "{:.0f} to {:.0f} %.",
