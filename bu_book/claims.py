@@ -169,7 +169,7 @@ class Judgement:
         if len(self.counted) > 1:
             return f"{len(self.counted)} choices"
         effect, ends = self.counted[0].effect, self.counted[0].interval
-        return span(*ends, effect.unit) if ends else "one run" if len(effect.values) == 1 else ""
+        return _within(ends, effect.unit) if ends else "one run" if len(effect.values) == 1 else ""
 
     @property
     def paper(self) -> str:
@@ -344,6 +344,15 @@ def amount(value: float, unit: str) -> str:
     return f"{three_digits(value) if unit == 'times' else format(value, _FORMS[unit])} {unit}".rstrip()
 
 
+_POSSIBLE = {"%": (0.0, 100.0), "times": (0.0, math.inf)}
+
+
+def _within(ends: tuple[float, float], unit: str) -> str:
+    """An interval in plain text, cut where no value can lie: of few replicates Student's t reaches beyond."""
+    low, high = _POSSIBLE.get(unit, (-math.inf, math.inf))
+    return span(max(low, ends[0]), min(high, ends[1]), unit)
+
+
 def span(low: float, high: float, unit: str) -> str:
     """Two numbers with their unit, in plain text; one where they read the same."""
     first, last = amount(low, unit), amount(high, unit)
@@ -382,7 +391,7 @@ def _told(test: Weighed) -> list[str]:
     heading = f"{effect.choice}: {effect.what}" if effect.choice else effect.what
     lines = [f"<b>{sets_named(heading)}</b>: {amount(effect.mean, unit)}"]
     if test.interval:
-        lines[0] += f", interval {span(*test.interval, unit)}, {len(effect.values)} replicates ({test.verdict})"
+        lines[0] += f", interval {_within(test.interval, unit)}, {len(effect.values)} replicates ({test.verdict})"
     elif len(effect.values) == 1:
         lines[0] += ", one replicate, so no interval"
     if effect.spread:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bu_book import chapters
+from bu_book import chapters, claims
 from bu_book.chapters import attention, decision_space, neighbours
 from bu_book.claims import CLAIMS, CONFIRMED, CONTRADICTED, INCONCLUSIVE, NOT_MEASURED, CannotTest, Judgement, verdict
 from bu_book.paper import table_1
@@ -237,3 +237,9 @@ def test_one_step_is_enough_where_it_leaves_what_several_leave(
     monkeypatch.setattr(neighbours, "left", left)
     found = judged(14, run)
     assert found.verdict == expected
+
+
+def test_an_interval_ends_where_no_value_can_lie():
+    assert claims._within((-132.0, 168.5), "%") == "0.0 to 100.0 %"
+    assert claims._within((-1.78, 3.86), "times") == "0 to 3.86 times"
+    assert claims._within((-4.0, 5.0), "points") == "-4.0 to +5.0 points"
