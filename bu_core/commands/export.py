@@ -94,7 +94,7 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
 def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, Any]:
     """What the card says of a model."""
     config, dataset, made = experiment.config, experiment.dataset, measured_outputs(experiment, name).made
-    forgotten, said_of = _request(config, classes), experiment.outputs(name)
+    forgotten, said_of = _request(experiment, classes), experiment.outputs(name)
     sizes = {part: len(found.labels) for part, found in said_of.items()}
     found, original = (evaluated(experiment, each) for each in (said_of, experiment.outputs("original")))
     rows = {name: found.accuracy}
@@ -136,10 +136,9 @@ def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, An
     }
 
 
-def _request(config: Config, classes: list[str]) -> str:
+def _request(experiment: Experiment, classes: list[str]) -> str:
     """What is to be forgotten, in words that stand alone: `class 4`, `classes deer and horse`."""
-    request = config.forget or {"classes": [config.forget_class]}
-    words, named = described(request, classes), len(request.get("classes", ()))
+    words, named = described(experiment.request, classes), len(experiment.forget_classes)  # people have no names here
     return f"{'classes' if named > 1 else 'class'} {words}" if named else words
 
 

@@ -7,7 +7,7 @@ without its twin, a file that is not read, an image that cannot be decoded.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -54,12 +54,6 @@ class ForgetSplit:
     def remaining_classes(self) -> list[int]:
         """The classes that are not forgotten whole, in order."""
         return [label for label in range(len(self.classes)) if label not in self.forget_classes]
-
-    def of_class(self, label: int) -> "ForgetSplit":
-        """The same with one of the forgotten classes alone in D_f and D_ft; the others are in no set."""
-        train, test = self.forget_train, self.forget_test
-        only = train[train.labels == label], test[test.labels == label]
-        return replace(self, forget_classes=(label,), forget_train=only[0], forget_test=only[1])
 
     def barred(self, logits: Tensor, own: Tensor | None = None) -> Tensor:
         """Logits, (N, K), that are minus infinity for the forgotten classes.

@@ -121,9 +121,9 @@ def request_key(request: Request) -> dict[str, Any]:
     return {"samples": hashlib.sha256(" ".join(map(str, numbers)).encode()).hexdigest()}
 
 
-def whole_classes(request: Request, forget_class: int) -> tuple[int, ...]:
-    """The classes that are forgotten whole: `forget_class` without a request, none where it is for single images."""
-    return tuple(request.get("classes", ())) if request else (forget_class,)
+def asked_for(forget: Request, forget_class: int) -> Request:
+    """What a run forgets, as a request: its `forget`, and where that is empty the one class."""
+    return forget or {"classes": (forget_class,)}
 
 
 def described(request: Request, classes: Sequence[str]) -> str:

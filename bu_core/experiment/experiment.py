@@ -23,7 +23,7 @@ from ..audits.evidence import Evidence
 from ..checks import SettingError
 from ..config import Config
 from ..data import SPLITS, ForgetSplit, LabelledImages, described, load, split
-from ..data.request import checked_request, class_index, whole_classes
+from ..data.request import Request, asked_for, checked_request, class_index
 from ..measures import Outputs
 from ..models import Classifier
 from ..precision import Workload
@@ -106,16 +106,20 @@ class Experiment(Fitting):
                 raise SettingError(f"methods: {name} forgets one class alone, and forget asks for {what}; leave it out")
 
     @property
+    def request(self) -> Request:
+        """What is to be forgotten."""
+        assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
+        return asked_for(self.config.forget, self.config.forget_class)
+
+    @property
     def forgotten(self) -> str:
         """What is to be forgotten, in words."""
-        config, classes = self.config, self.dataset.classes
-        return described(config.forget or {"classes": (config.forget_class,)}, classes)
+        return described(self.request, self.dataset.classes)
 
     @property
     def forget_classes(self) -> tuple[int, ...]:
         """The classes that are forgotten whole, by index; none where single images are."""
-        assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
-        return whole_classes(self.config.forget, self.config.forget_class)
+        return tuple(self.request.get("classes", ()))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,8 +137,7 @@ class Experiment(Fitting):
         if self.record:
             lacks = f"this needs the images of {self.dataset.name}, and {self.record.shown} holds none"
             raise SettingError(f"data_dir: {lacks}; set data_dir to compute it again (book/data.md)")
-        assert isinstance(self.config.forget_class, int)  # `_with_classes` made it an index
-        return split(self.dataset, self.config.forget or self.config.forget_class, self.device)
+        return split(self.dataset, self.request, self.device)
 
     @cached_property
     def here(self) -> Environment:  # type: ignore[override]

@@ -12,7 +12,7 @@ from ..attacks.register import ATTACKS
 from ..attacks.shadow_models import from_shadows
 from ..audits.reestimation import reestimated
 from ..data import SPLITS, described
-from ..data.request import whole_classes
+from ..data.request import asked_for
 from ..measures import EntropyDistances, Outputs
 from ..results import as_json
 from ..store import write_json
@@ -85,12 +85,12 @@ class Metrics:
     @property
     def forgotten(self) -> str:
         """What was forgotten, in words: the name of a class, or of a request."""
-        return described(self.config["forget"] or {"classes": [self.config["forget_class"]]}, self.dataset.classes)
+        return described(asked_for(self.config["forget"], self.config["forget_class"]), self.dataset.classes)
 
     @property
     def forget_classes(self) -> tuple[int, ...]:
         """The classes that are forgotten whole, by index; none where single images are."""
-        return whole_classes(self.config["forget"], self.config["forget_class"])
+        return tuple(asked_for(self.config["forget"], self.config["forget_class"]).get("classes", ()))
 
     def as_json(self) -> dict[str, Any]:
         """As it stands in `metrics.json`: the means of the entropy beside its histogram, and diverged models.

@@ -81,14 +81,10 @@ def test_a_request_has_words():
     assert described(request(share=0.1, of="deer"), NAMES) == "10 % of deer"
 
 
-def test_a_class_of_a_request_stands_alone_for_an_audit(toy: Dataset):
+def test_what_asks_for_one_class_refuses_several(toy: Dataset):
     parts = split(toy, request(classes=[1, 2]), CPU)
     with pytest.raises(SettingError, match="asks for one class, and 2 classes are to be forgotten"):
         _ = parts.forget_class
-    alone = parts.of_class(2)
-    assert alone.forget_class == 2
-    assert set(alone.forget_train.labels.tolist()) == set(alone.forget_test.labels.tolist()) == {2}
-    assert torch.equal(alone.remain_train.images, parts.remain_train.images)
 
 
 def test_what_is_barred_cannot_win(toy: Dataset):
