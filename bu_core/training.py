@@ -30,8 +30,9 @@ from .precision import Precision, Workload, faster
 # cuDNN's fastest algorithms add in an order that changes from run to run; the same seed shall give the same numbers.
 torch.backends.cudnn.deterministic = True
 
-# Held while a step is captured and while a device is waited for: one must not happen during the other, and the fits of
-# several models may share a GPU, each in a thread with a stream of its own.
+# Held while a step is captured, while a captured one is handed to a device, and while a device is waited for: none of
+# the other two may happen during a capture, and the fits of several models may share a GPU, each in a thread with a
+# stream of its own.
 _CAPTURE = threading.Lock()
 
 # Raised by one whenever a change to models, training or a method alters what comes out of the same settings, so that
@@ -274,7 +275,12 @@ class CudaGraphs:
         graph = torch.cuda.CUDAGraph()
         with _CAPTURE, torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
             work()
-        return graph.replay
+
+        def replay() -> None:
+            with _CAPTURE:
+                graph.replay()
+
+        return replay
 
 
 def capture_on(device: torch.device) -> Capture | None:

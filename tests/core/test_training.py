@@ -2,7 +2,9 @@
 
 import copy
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from bu_core.models import Classifier, build
 from bu_core.results import Artefact
 from bu_core.training import (
     Companions,
+    CudaGraphs,
     Recipe,
     Step,
     _batches,
@@ -473,6 +476,42 @@ def test_a_fit_with_a_penalty_is_not_captured(toy: Dataset, monkeypatch: pytest.
     monkeypatch.setattr(training, "capture_on", lambda device: pytest.fail("it looks at its batch from outside"))
     fitted_with = dataclasses.replace(TOY_RECIPE, epochs=1)
     fit(model_for(toy), toy.train, fitted_with, label="test", penalty=lambda model, *_: model.classifier.bias.sum())
+
+
+class Graph:
+    """A CUDA graph as torch has it: to replay one while another is captured is an error."""
+
+    capturing = False
+
+    def replay(self) -> None:
+        if self.capturing:
+            raise RuntimeError("Cannot prepare for replay during capturing stage")
+
+
+def test_no_step_is_replayed_while_another_thread_captures_one(monkeypatch: pytest.MonkeyPatch):
+    inside, go_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def graph(*_: Any, **__: Any) -> Iterator[None]:
+        Graph.capturing = True
+        yield
+        Graph.capturing = False
+
+    def slow() -> None:
+        inside.set()
+        go_on.wait(10)
+
+    for name, stub in {"Stream": object, "CUDAGraph": Graph, "graph": graph}.items():
+        monkeypatch.setattr(torch.cuda, name, stub)
+    replay = CudaGraphs().captured(lambda: None)
+    with ThreadPoolExecutor(2) as threads:
+        capture = threads.submit(CudaGraphs().captured, slow)
+        assert inside.wait(10)
+        replayed = threads.submit(replay)
+        assert not wait([replayed], timeout=0.1).done, "it has to wait for the capture"
+        go_on.set()
+        assert replayed.result(10) is None
+        assert capture.result(10)
 
 
 class Asked(TorchDispatchMode):
