@@ -5,6 +5,7 @@ PROFILE ?=
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.installed
+MAKING  := $(VENV).making
 # Two processes of one thread each: threads of torch that share two cores with others mostly wait for each other.
 # Compiled tests are kept whatever the environment says, since pytest rewrites every assertion of those that are not.
 TESTS   := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -65,17 +66,21 @@ lock: ## renew requirements.lock from pyproject.toml
 	rm -rf $(VENV)-lock
 
 clean: ## remove the environment, the built book and the caches; results/ stays
-	@for made in $(VENV) book/_build executed .pytest_cache .ruff_cache *.egg-info \
+	@for made in $(VENV) $(MAKING) book/_build executed .pytest_cache .ruff_cache *.egg-info \
 			$$(find bu_core bu_book tests -name __pycache__); do \
 		if [ -e "$$made" ]; then echo "removing $$made"; rm -rf "$$made"; fi; done
 
-# Without the stamp the environment is made anew, so what an interrupted install left is never built on.
+# Without the stamp the environment is made anew, so what an interrupted install left is never built on. A second make
+# would remove it under the hands of the first, so it is told to wait.
 # Debian's Python without python3-venv cannot put pip into an environment; then its own pip does.
 $(READY): pyproject.toml requirements.lock
 	@command -v $(PYTHON) > /dev/null || { echo "make: no $(PYTHON) here; give a Python >= 3.11: make PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "make: $$($(PYTHON) -V) is too old; give a Python >= 3.11: make PYTHON=..."; exit 1; }
-	@echo "making the Python environment in $(VENV) ..."; start=$$(date +%s); \
+	@mkdir $(MAKING) 2> /dev/null || { echo "make: another make is making $(VENV); wait until it is done" \
+		"(if none is, remove $(MAKING))"; exit 1; }; \
+	trap 'rmdir $(MAKING)' EXIT; trap 'exit 130' INT TERM; \
+	echo "making the Python environment in $(VENV) ..."; start=$$(date +%s); \
 	[ -e $@ ] || rm -rf $(VENV); rm -f $@; \
 	$(PYTHON) -m venv $(VENV) > /dev/null 2>&1 \
 		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) \

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -62,13 +63,29 @@ def test_readme_names_the_command(command: str):
     assert f"`{command}`" in (ROOT / "README.md").read_text()
 
 
+def made(target: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What `make TARGET` does in a folder."""
+    command = ["make", "--no-print-directory", target]
+    apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # `make test` sets some
+    return subprocess.run(command, cwd=folder, env=apart, capture_output=True, text=True, check=False)
+
+
 def test_help_lists_every_target():
     makefile = (ROOT / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE).group(1).split()
-    command = ["make", "--no-print-directory", "help"]
-    apart = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # `make test` sets some
-    told = subprocess.run(command, cwd=ROOT, env=apart, capture_output=True, text=True, check=True).stdout
-    assert [line.split()[1] for line in told.splitlines()] == targets
+    assert [line.split()[1] for line in made("help", ROOT).stdout.splitlines()] == targets
+
+
+def test_a_second_make_leaves_the_environment_of_the_first_alone(tmp_path: Path):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    half_made = tmp_path / ".venv" / "half-made"
+    half_made.mkdir(parents=True)
+    (tmp_path / ".venv.making").mkdir()
+    result = made("env", tmp_path)
+    assert result.returncode != 0
+    assert "another make is making .venv; wait until it is done (if none is, remove .venv.making)" in result.stdout
+    assert half_made.exists() and (tmp_path / ".venv.making").exists()
 
 
 def test_templates_have_no_outputs():
