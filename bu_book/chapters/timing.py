@@ -7,8 +7,9 @@ Each begins with a short run that is thrown away, in which everything warms up.
 A method whose run would take longer than WHOLE_AT_MOST is timed by one of its epochs: Retrain on CIFAR-10 takes an hour
 on a CPU. Nothing else is extrapolated: what a run costs once would be multiplied along with what each step costs.
 
-Each round is a measurement of its own, so that what takes hours goes on where it was stopped. Where no round is
-recorded, the one whole run remains in which each model of the run was made.
+Each round is a measurement of its own, so that what takes hours goes on where it was stopped. Where a run has no round
+recorded, those of the run that repeats it with several seeds take their place, on the machine of that run. Where that
+has none either, the one whole run remains in which each model was made.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,7 +40,7 @@ from bu_core.data import LabelledImages
 from bu_core.experiment.environment import Environment
 from bu_core.experiment.experiment import Experiment, outputs
 from bu_core.experiment.measurement import measurement
-from bu_core.experiment.record import ROOT
+from bu_core.experiment.record import ROOT, NotRecorded
 from bu_core.models import ONE_WIDTH, Classifier
 from bu_core.training import Precision, Stopwatch
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -47,6 +48,7 @@ from bu_core.unlearning import METHODS, UnlearningTask
 from ..claims import Bounds, Check, Effect, Evidence, at_least, claim, needs
 from ..gaps import Gaps, Gathering
 from ..paper import speed_up
+from ..replicates import replicates
 from ..style import GREY, INK, PAPER, as_table, colour, number, three_digits, title
 
 WHOLE_AT_MOST = 20 * 60.0  # seconds; what takes longer is timed by one of its epochs
@@ -70,6 +72,7 @@ PAPER_IMAGES = {"retrain": 30 * 45_000, "boundary_shrink": 10 * 5_000, "boundary
 
 Methods = Mapping[str, Mapping[str, Any]]  # the settings of each method, by name
 Initial = Callable[[float], Classifier]  # makes an untrained model of a given width
+Answer = TypeVar("Answer")
 
 
 # --- what is measured: the rounds ---------------------------------------------------------------------------------
@@ -424,8 +427,9 @@ class SearchTime:
 class Costs:
     """All that this chapter shows of a run on the data set of this name.
 
-    `rounds`: how many there were; at 0, where none is recorded, each time is that of one whole run, and `machines` are
-    those of these runs. `methods`: those that did not diverge, Retrain among them, the longest first. `search`: None
+    `rounds`: how many there were, on `machines`; at 0, where none is recorded, each time is that of one whole run.
+    `made_on`: the machines of the whole runs. `methods`: those that did not diverge, Retrain among them, the longest
+    first. `search`: None
     unless both boundary methods were timed in rounds. `scaling`, `saving`: None where not recorded. `images`: by
     method, how many images it goes through in all its epochs, of those that have epochs. `fisher_share`: on how much of
     D_r Fisher's information is measured, above 0 to 1. `recording`: the time of the original's training with the
@@ -435,6 +439,7 @@ class Costs:
     dataset: str
     rounds: int
     machines: list[Environment]
+    made_on: list[Environment]
     methods: dict[str, MethodTime]
     search: SearchTime | None
     scaling: Scaling | None
@@ -448,6 +453,16 @@ class Costs:
     def retrain(self) -> MethodTime:
         """What the others are compared with."""
         return self.methods["retrain"]
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the rounds were timed on another machine than the one whole run of each method."""
+        return bool(self.rounds) and self.machines != self.made_on
+
+    def in_one_run(self, name: str) -> float | None:
+        """How many times as fast as Retrain a method was in the one whole run of each; None where one has none."""
+        retrain, own = self.retrain.whole, self.methods[name].whole
+        return retrain / own if retrain and own else None
 
     @property
     def widest(self) -> tuple[str, float]:
@@ -473,15 +488,13 @@ def measure(experiment: Experiment) -> Costs:
     epochs |= {name: settings["epochs"] for name, settings in timed.items() if "epochs" in settings}
     made = {name: outputs(experiment, name).made for name in experiment.names}
     diverged = [name for name in experiment.names if name not in experiment.sound]
-    asked = [gathering.ask("the rounds", timed_round, experiment, number) for number in range(config.timing_runs)]
-    rounds = [found for found in asked if found is not None]
+    rounds = gathering.ask("the rounds", _here_or_repeated, _recorded_rounds, experiment) or []
     whole = {name: statistics.median(found.seconds) for name, found in made.items()}
     if rounds:
         taken = {name: np.array([found.seconds[name] for found in rounds]) for name in rounds[0].seconds}
-        machines = [found.environment for found in rounds]
     else:
         taken = {name: np.array([whole[name]]) for name in timed if name in whole}
-        machines = [made[name].environment for name in timed if name in made]
+    made_on = _different([made[name].environment for name in timed if name in made])
     if "retrain" not in taken:
         gathering.needs_some(rounds)
     times = {
@@ -499,16 +512,42 @@ def measure(experiment: Experiment) -> Costs:
     return Costs(
         dataset=experiment.dataset.name,
         rounds=len(rounds),
-        machines=_different(machines),
+        machines=_different([found.environment for found in rounds]) if rounds else made_on,
+        made_on=made_on,
         methods=dict(sorted(times.items(), key=lambda entry: -entry[1].seconds.median)),
         search=_search(taken, epochs["boundary_shrink"]) if rounds and set(BOUNDARY) <= set(times) else None,
         scaling=gathering.ask("how the cost grows", scaling, experiment, min(config.timing_runs, GROWTH_ROUNDS)),
-        saving=gathering.ask("saving every update", saving, experiment) if "amnesiac" in timed else None,
+        saving=gathering.ask("saving every update", _here_or_repeated, saving, experiment)
+        if "amnesiac" in timed
+        else None,
         images={name: count * sizes[_set_of(name)] for name, count in epochs.items()},
         fisher_share=min(samples, sizes["remain_train"]) / sizes["remain_train"],
         recording=1 + recording["seconds"] / recording["training_seconds"] if recording else None,
         gaps=gathering.gaps,
     )
+
+
+def _here_or_repeated(ask: Callable[[Experiment], Answer], experiment: Experiment) -> Answer:
+    """What is recorded of a run, or else of the run that repeats it with several seeds."""
+    try:
+        return ask(experiment)
+    except NotRecorded:
+        if (repeats := next(iter(replicates(experiment).values()))) is experiment:
+            raise
+        return ask(repeats)
+
+
+def _recorded_rounds(experiment: Experiment) -> list[Round]:
+    """The rounds of a run up to the first that is not recorded; raises NotRecorded where none is."""
+    found = []
+    for place in range(experiment.config.timing_runs):
+        try:
+            found.append(timed_round(experiment, place))
+        except NotRecorded:
+            if not found:
+                raise
+            break
+    return found
 
 
 def _different(machines: Sequence[Environment]) -> list[Environment]:
@@ -549,7 +588,7 @@ class OnGpu:
 
     `captured` and `plain`: `epochs_timed` epochs in steps that are replayed from a CUDA graph, and step by step;
     `captured_full_width`: the former at the published width. `thirty_epochs`: as many epochs in one run.
-    `epoch_side_by_side`: an epoch of one model, by how many models share the card. `whole_runs`: of each method.
+    `epoch_side_by_side`: an epoch of one model, by how many models share the card.
     """
 
     environment: Environment
@@ -560,25 +599,12 @@ class OnGpu:
     captured_full_width: list[float]
     thirty_epochs: float
     epoch_side_by_side: dict[str, float]
-    whole_runs: dict[str, float]
 
 
 def on_a_gpu() -> OnGpu | None:
     """The times in `book/results/h100.json`; None where the file is not there."""
     path = ROOT / "h100.json"
     return OnGpu(**json.loads(path.read_text())) if path.exists() else None
-
-
-def gpu_table(found: OnGpu) -> Styler:
-    """Each method's one whole run on the GPU, and how many times as fast as Retrain it was."""
-    rows = {
-        title(name): {
-            "seconds": three_digits(taken),
-            "times as fast as Retrain": three_digits(found.whole_runs["retrain"] / taken),
-        }
-        for name, taken in found.whole_runs.items()
-    }
-    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------
@@ -649,6 +675,9 @@ def time_growth(found: Costs) -> Figure | None:
     return figure
 
 
+ONE_RUN = "seconds of one whole run"
+
+
 def time_table(found: Costs) -> Styler:
     """Every time of a run, and the paper's speed-up: the one table of times of the book."""
     theirs = speed_up(found.dataset)
@@ -660,10 +689,14 @@ def time_table(found: Costs) -> Styler:
             row[f"seconds, median of {found.rounds} rounds"] = three_digits(result.seconds.median)
             row["least to most"] = _ends(result.seconds)
             row["timed"] = "whole" if result.epochs is None else f"one epoch of {result.epochs}"
-        row["seconds of one whole run"] = "–" if result.whole is None else three_digits(result.whole)
+        if not found.elsewhere:
+            row[ONE_RUN] = "–" if result.whole is None else three_digits(result.whole)
         row["times as fast as Retrain"] = f"{result.speed_up.median:.3g}"
         if found.rounds:
             row["least to most "] = _ends(result.speed_up)
+        if found.elsewhere:
+            row[f"{ONE_RUN}, other machine"] = "–" if result.whole is None else three_digits(result.whole)
+            row["times as fast as Retrain, there"] = number(found.in_one_run(name), ".3g")
         rows[title(name)] = row | {paper: number(theirs.times.get(name))}
     note = found.gaps.shown()
     if not found.rounds and found.alike and (apart := max(found.alike) / min(found.alike)) > FAR_APART:
@@ -764,7 +797,10 @@ def _rounds(spread: Spread) -> dict[str, float]:
 
 
 def _single(found: Costs) -> str:
-    return "" if found.rounds else "No round is recorded: each time is that of one whole run."
+    if not found.rounds:
+        return "No round is recorded: each time is that of one whole run."
+    names = {machine["gpu"] or machine["cpu"] for machine in found.machines}
+    return f"Timed on {' and '.join(sorted(names))}, in {found.rounds} rounds." if found.elsewhere else ""
 
 
 @claim(
