@@ -2,8 +2,8 @@
 
 The config's parameter `requests` names what is asked. Each request is put to the original, to Retrain, to four
 published methods and to the lasting method; what each remembers is measured before and after re-estimation
-(`bu_core.experiment.beyond`). A class is forgotten when it is not recognised. An image is forgotten when the network
-treats it as it treats D_ft, images of the same classes that it never saw.
+(`bu_core.experiment.beyond`). Retrain is the yardstick. A class is forgotten when it is not recognised. An image is
+forgotten when it stands as far from D_ft, images of the same classes that nobody trained on, as it does after Retrain.
 """
 
 import math
@@ -37,6 +37,7 @@ LASTING = "lasting"  # the settings of the chapter on it; every other name is th
 PUBLISHED = ("boundary_shrink", "boundary_expanding", "random_labels", "negative_gradient")
 MODELS = ("original", "retrain", *PUBLISHED, LASTING)
 
+SHOWN = ("forget_train", "forget_test", "remain_test")  # the sets on which a model is put beside Retrain
 BY_LABEL = "modified_entropy"  # the one attack that knows the label, which is what these methods take from an image
 
 
@@ -77,6 +78,24 @@ class Asked:
         found, original = (self.remembered(each, "before") for each in (model, "original"))
         return None if not found or not original else original.accuracy[part] - found.accuracy[part]
 
+    def from_retrain(self, model: str, part: str, when: When) -> float | None:
+        """A model's accuracy on a set less that of Retrain, in points; None where either is not known."""
+        found, retrain = (self.remembered(each, when) for each in (model, "retrain"))
+        return None if not found or not retrain else found.accuracy[part] - retrain.accuracy[part]
+
+    def distance(self, model: str, when: When) -> float | None:
+        """The largest difference of a model from Retrain on D_f, D_ft and D_rt, in points; None where not known."""
+        apart = [self.from_retrain(model, part, when) for part in SHOWN]
+        return max((abs(each) for each in apart if each is not None), default=None)
+
+    def like_retrain(self, model: str, when: When) -> bool | None:
+        """Whether a model ends where Retrain does: WORTH points from it at the most, and not told from it.
+
+        None where it is not known.
+        """
+        far, told = self.distance(model, when), self.told(model, when)
+        return None if far is None or told is None else far <= WORTH and told == 0
+
     def beside_unseen(self, model: str, when: When) -> Estimate | None:
         """A model's accuracy on D_f less that on D_ft, in points; None where it is not known."""
         found = self.remembered(model, when)
@@ -93,22 +112,39 @@ class Asked:
         return self.told("original", "before") == 1
 
     def told(self, model: str, when: When) -> int | None:
-        """1 where D_f is told from unseen images as seen, -1 where as less than unseen, 0 where it is not told.
+        """1 where D_f is told from unseen images as seen, more than after Retrain; -1 where less; 0 where alike.
 
-        Told is what lies outside the 95 % interval of the difference in accuracy, or of the AUC of BY_LABEL. Where the
-        two disagree, the accuracy decides. None where it is not known.
+        Alike is what has 0 in the 95 % intervals of both differences from Retrain: that of accuracy on D_f less accuracy
+        on D_ft, and that of the AUC of BY_LABEL. Where the two disagree, the accuracy decides. None where it is not
+        known.
         """
-        found, apart = self.remembered(model, when), self.beside_unseen(model, when)
-        if not found or not apart:
+        found, retrain = self.remembered(model, when), self.remembered("retrain", when)
+        apart, usual = self.beside_unseen(model, when), self.beside_unseen("retrain", when)
+        if not found or not retrain or not apart or not usual:
             return None
-        return _side(apart, 0.0) or _side(found.told_apart[BY_LABEL], 0.5)
+        return _side(less(apart, usual)) or _side(less(found.told_apart[BY_LABEL], retrain.told_apart[BY_LABEL]))
 
 
-def _side(found: Estimate, of: float) -> int:
-    """1 where an interval lies above a value, -1 where below, 0 where it holds it, or is none."""
+def _side(found: Estimate) -> int:
+    """1 where an interval lies above 0, -1 where below, 0 where it holds 0, or is none."""
     if found.low is None or found.high is None:
         return 0
-    return int(found.low > of) - int(found.high < of)
+    return int(found.low > 0) - int(found.high < 0)
+
+
+def less(found: Estimate, other: Estimate) -> Estimate:
+    """One estimate less another, with a 95 % interval from those of the two, joined as Newcombe joins two shares.
+
+    It takes the two for independent. Of two models on the same images they are not, and it is wider than it need be.
+    """
+    if found.value is None or other.value is None:
+        return Estimate(None)
+    apart = found.value - other.value
+    if found.low is None or found.high is None or other.low is None or other.high is None:
+        return Estimate(apart)
+    down = math.hypot(found.value - found.low, other.high - other.value)
+    up = math.hypot(found.high - found.value, other.value - other.low)
+    return Estimate(apart, apart - down, apart + up)
 
 
 def difference(accuracy: Mapping[str, float], sizes: Mapping[str, int]) -> Estimate:
@@ -117,19 +153,16 @@ def difference(accuracy: Mapping[str, float], sizes: Mapping[str, int]) -> Estim
     It takes the images for draws: other images of the same classes would have given other numbers. It is an interval
     also where an accuracy is 0 or 100 %.
     """
-    (seen, low, high), (unseen, least, most) = (
-        (accuracy[part] / 100, *_wilson(accuracy[part] / 100, sizes[part])) for part in ("forget_train", "forget_test")
-    )
-    apart = seen - unseen
-    down, up = math.hypot(seen - low, most - unseen), math.hypot(high - seen, unseen - least)
-    return Estimate(100 * apart, 100 * (apart - down), 100 * (apart + up))
+    seen, unseen = (_wilson(accuracy[part], sizes[part]) for part in ("forget_train", "forget_test"))
+    return less(seen, unseen)
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """The ends of Wilson's 95 % interval of a share of so many."""
-    z = 1.959964
+def _wilson(percent: float, count: int) -> Estimate:
+    """A share of so many in percent, with Wilson's 95 % interval."""
+    z, share = 1.959964, percent / 100
     middle, half = share + z**2 / (2 * count), z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return (middle - half) / (1 + z**2 / count), (middle + half) / (1 + z**2 / count)
+    low, high = (100 * (middle + side * half) / (1 + z**2 / count) for side in (-1, 1))
+    return Estimate(percent, low, high)
 
 
 @dataclass(frozen=True)
@@ -229,37 +262,43 @@ def by_classes(found: Beyond) -> Figure | None:
 
 
 def by_images(found: Beyond) -> Figure | None:
-    """For each request for images a row: D_f against D_ft accuracy, and the AUC that tells the two apart by label.
+    """For each request for images a panel of accuracies and one of AUCs, a row a model; None where there is none.
 
-    A ring before re-estimation, a dot after it; None where no single image was asked for.
+    Left: a line from the accuracy on D_ft (bar) to that on D_f. Right: the AUC of BY_LABEL with its interval. In a row
+    the upper mark, a ring, is before re-estimation, and the lower, a dot, after it. A grey line is at Retrain.
     """
     if not found.of_images:
         return None
     names = found.known()
-    size = (NARROW - 0.4, 1.35 * len(found.of_images) + 0.35)
+    size = (NARROW - 0.4, len(found.of_images) * (0.23 * len(names) + 0.32) + 0.3)
     figure, rows = plt.subplots(
-        len(found.of_images), 2, figsize=size, sharex="col", squeeze=False, layout="constrained"
+        len(found.of_images), 2, figsize=size, sharex="col", sharey=True, squeeze=False, layout="constrained"
     )
     for (left, right), each in zip(rows, found.of_images, strict=True):
-        left.plot((0, 100), (0, 100), color=GREY, linewidth=1)
         for row, name in enumerate(names):
-            for when, fill, above in zip(WHEN, ("none", "full"), (-0.16, 0.16), strict=True):
+            for when, fill, above in zip(WHEN, ("none", "full"), (-0.2, 0.2), strict=True):
                 if (said := each.remembered(name, when)) is None:
                     continue
-                dot = {"color": colour(name), "fillstyle": fill, "marker": "o", "markersize": 4.5, "clip_on": False}
-                left.plot(said.accuracy["forget_test"], said.accuracy["forget_train"], **dot)
+                look = {"color": colour(name), "clip_on": False}
+                ring = look | {"marker": "o", "fillstyle": fill, "markersize": 4}
+                seen, unseen = said.accuracy["forget_train"], said.accuracy["forget_test"]
                 auc = said.told_apart[BY_LABEL]
-                right.plot((auc.low, auc.high), [row + above] * 2, color=colour(name), linewidth=1)
-                right.plot(auc.value, row + above, **dot | {"markersize": 3})
-        right.axvline(0.5, color=GREY, linewidth=1)
-        right.set(xlim=(0, 1), xticks=(0, 0.5, 1))
-        _rows(right, names)
-        left.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100), aspect="equal")
-        left.set_ylabel("accuracy on $D_f$, %", fontsize=7.5)
+                left.plot((seen, unseen), [row + above] * 2, linewidth=1, **look)
+                left.plot(unseen, row + above, marker="|", markersize=6, markeredgewidth=1.5, **look)
+                left.plot(seen, row + above, **ring)
+                right.plot((auc.low, auc.high), [row + above] * 2, linewidth=1, **look)
+                right.plot(auc.value, row + above, **ring)
+        if (retrain := each.remembered("retrain", "before")) is not None:
+            left.axvline(retrain.accuracy["forget_train"], color=GREY, linewidth=1)
+            right.axvline(retrain.told_apart[BY_LABEL].value, color=GREY, linewidth=1)
+        left.set(xlim=(-4, 104), xticks=(0, 50, 100))
+        right.set(xlim=(0.2, 1), xticks=(0.5, 1))
+        _rows(left, names)
         left.set_title(in_figure(each.called), fontsize=8, loc="left")
         for axes in (left, right):
             axes.tick_params(labelsize=7.5, pad=1)
-    rows[-1][0].set_xlabel("accuracy on $D_{ft}$, %", fontsize=7.5)
+            axes.grid(visible=False, axis="y")
+    rows[-1][0].set_xlabel("accuracy, %", fontsize=7.5)
     rows[-1][1].set_xlabel("AUC, $D_f$ from $D_{ft}$", fontsize=7.5)
     return figure
 
@@ -274,10 +313,13 @@ def classes_table(found: Beyond) -> Styler | None:
     def row(each: Asked, name: str) -> dict[str, str]:
         cells = {
             f"{set_title(part)} {when}, %": number(of(each, name, when, part), ".1f")
-            for part in ("forget_train", "forget_test", "remain_test")
+            for part in SHOWN
             for when in WHEN
         }
-        return cells | {f"price on {set_title('remain_test')}, points": number(each.price(name), "+.1f")}
+        return cells | {f"{set_title('remain_test')} after, less Retrain's, points": kept(each, name)}
+
+    def kept(each: Asked, name: str) -> str:
+        return number(each.from_retrain(name, "remain_test", "after"), "+.1f")
 
     def of(each: Asked, name: str, when: When, part: str) -> float | None:
         said = each.remembered(name, when)
@@ -294,8 +336,8 @@ def images_table(found: Beyond) -> Styler | None:
         said, apart = each.remembered(name, when), each.beside_unseen(name, when)
         if not said or not apart:
             return {}
-        parts = ("forget_train", "forget_test", "remain_test")
-        cells = {f"{set_title(part)}, %": f"{said.accuracy[part]:.1f}" for part in parts}
+        cells = {f"{set_title(part)}, %": f"{said.accuracy[part]:.1f}" for part in SHOWN}
+        cells["from Retrain at the most, points"] = number(each.distance(name, when))
         cells[sets_named("D_f less D_ft, points")] = with_ends(apart, "+.1f")
         return cells | {f"AUC, {ATTACKS[kind].title.lower()}": with_ends(auc, ".2f")
                         for kind, auc in said.told_apart.items()}  # fmt: skip

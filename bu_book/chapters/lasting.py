@@ -78,7 +78,8 @@ FROZEN = Setting(
     {"batchnorm": "frozen", "target": "soft", "lr": 1e-3, "epochs": 1},
     "no image at all",
 )
-LASTING = (RECOMMENDED, FEWER, NO_IMAGE, LONGER, HIGHER, FROZEN)
+MORE_TRAINING = (LONGER, HIGHER)
+LASTING = (RECOMMENDED, FEWER, NO_IMAGE, *MORE_TRAINING, FROZEN)
 
 # What is looked at on other runs: the same settings, and those that `search` chose for a data set.
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
