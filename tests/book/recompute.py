@@ -343,47 +343,40 @@ def _verdicts(record: Record, repeats: Record) -> list[Said]:
     entropy = {name: told("entropy", name, "forget_train") for name in (SHRINK, RETRAIN, "random_labels")}
     beyond = entropy["random_labels"] - entropy[RETRAIN] - np.abs(entropy[SHRINK] - entropy[RETRAIN])
     attacks = tuple(repeats.facts("told", RETRAIN)["asr"])
-    asr = {name: {kind: told("asr", name, kind) for kind in attacks} for name in ("original", RETRAIN, SHRINK)}
-    own = {name: attacked(record, name) for name in ("original", RETRAIN, "finetune", "fisher", "amnesiac")}
+    judged = ("original", RETRAIN, SHRINK, "finetune", "fisher", "amnesiac")
+    asr = {name: {kind: told("asr", name, kind) for kind in attacks} for name in judged}
     limits = {kind: max(1.0, 1.96 * math.sqrt(2) * _deviation(asr[RETRAIN][kind])) for kind in attacks}
     original = {kind: float((asr["original"][kind] - asr[RETRAIN][kind]).mean()) for kind in attacks}
     tells = [kind for kind in attacks if abs(original[kind]) >= limits[kind]]  # the original would not pass as near
     tells_above = [kind for kind in attacks if original[kind] > limits[kind]]
     reads = [kind for kind in attacks if asr[RETRAIN][kind].mean() >= 5]  # Retrain would not pass as having no ASR
 
-    def ends(values: Mapping[str, float], kinds: list[str]) -> tuple[float, float]:
-        return min(values[kind] for kind in kinds), max(values[kind] for kind in kinds)
+    def ends(values: Mapping[str, np.ndarray], kinds: list[str]) -> tuple[float, float]:
+        means = [float(values[kind].mean()) for kind in kinds]
+        return min(means), max(means)
 
-    def above(name: str) -> dict[str, float]:
-        return {kind: own[name][kind].asr - own[RETRAIN][kind].asr for kind in attacks}
+    def above(name: str) -> dict[str, np.ndarray]:
+        return {kind: asr[name][kind] - asr[RETRAIN][kind] for kind in attacks}
 
     shares = len(said(record, RETRAIN, "remain_train")[1]) / record.config["unlearning"]["fisher"]["samples"]
-    island = record.facts("feature_map")["compactness"]
-    searches = [
-        accuracy(*(_tensors(path)[f"forget_train.{what}"] for what in ("logits", "labels")))
-        for path in (
-            record.find("outputs", SHRINK, settings={}),
-            record.find("outputs", SHRINK, settings={"search": "pgd"}),
-        )
+    islands = [
+        statistics.fmean(repeats.facts("clustered", name, seed=seed)["forget"] for seed in SEEDS)
+        for name in (SHRINK, RETRAIN)
+    ]
+    searched = [
+        repeats.facts("told", SHRINK, seed=seed, settings={"search": "pgd"})["accuracy"]["forget_train"]
+        for seed in SEEDS
     ]
     taken = partial(seconds, record, repeats)
-    shrink = {kind: float((asr[SHRINK][kind] - asr[RETRAIN][kind]).mean()) for kind in attacks}
-    fisher = {kind: own["fisher"][kind].asr for kind in attacks}
     return [
         Said("as the paper says ({:.1f} %; paper: 5.94 %)", (left[SHRINK].mean(),)),
         Said("than Shrink ({:+.1f} points; paper: +3.02 points)", ((left[EXPANDING] - left[SHRINK]).mean(),)),
         Said("than Shrink ({:+.1f} points; paper: +1.32 points)", (less.mean(),)),
         Said("far beyond Retrain's ({:+.2f} nats; paper: far beyond)", (beyond.mean(),)),
-        Said(
-            "keeps a high ASR ({:+.1f} to {:+.1f} points; paper: fairly high)", ends(above("finetune"), tells_above),
-            WITHIN,
-        ),
-        Said("has an ASR of 0 ({:.1f} to {:.1f} %; paper: 0 %)", ends(fisher, reads), WITHIN),
-        Said(
-            "Amnesiac's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: close)", ends(above("amnesiac"), tells),
-            WITHIN,
-        ),
-        Said("Shrink's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: quite close)", ends(shrink, tells)),
+        Said("keeps a high ASR ({:+.1f} to {:+.1f} points; paper: fairly high)", ends(above("finetune"), tells_above)),
+        Said("has an ASR of 0 ({:.1f} to {:.1f} %; paper: 0 %)", ends(asr["fisher"], reads)),
+        Said("Amnesiac's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: close)", ends(above("amnesiac"), tells)),
+        Said("Shrink's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: quite close)", ends(above(SHRINK), tells)),
         Said(
             "as much faster than Retrain as the paper says ({:.3g} times; paper: 4.8 times)",
             ((taken(RETRAIN) / taken(SHRINK)).mean(),),
@@ -396,8 +389,8 @@ def _verdicts(record: Record, repeats: Record) -> list[Said]:
             "slower than Expanding as the paper says ({:.3g} times; paper: 6.2 times)",
             ((taken(SHRINK) / taken(EXPANDING)).mean(),),
         ),
-        Said("after Retrain ({:+.2f}; paper: the cluster", (island[SHRINK]["forget"] - island[RETRAIN]["forget"],)),
-        Said("as several ({:+.1f} points; paper: no difference)", (searches[0] - searches[1],)),
+        Said("after Retrain ({:+.2f}; paper: the cluster", (islands[0] - islands[1],)),
+        Said("as several ({:+.1f} points; paper: no difference)", ((left[SHRINK] - np.array(searched)).mean(),)),
     ]  # fmt: skip
 
 
