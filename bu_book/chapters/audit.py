@@ -205,10 +205,39 @@ class Climbed:
         """The models that a published method made, Retrain apart."""
         return [row for row in self.readings if row in METHODS and row != "retrain"]
 
+    def measured(self, rung: str) -> tuple[float, float] | None:
+        """What the Retrains show, from the least to the largest; None without a Retrain."""
+        found = self.readings["original"][rung][0].retrains
+        return (min(found), max(found)) if found else None
+
     def range(self, rung: str) -> tuple[float, float] | None:
-        """Retrain's range with the slack of the rung; None without a Retrain."""
+        """The same with the slack of the rung: what a verdict compares with."""
         found = self.readings["original"][rung][0]
         return None if found.low is None or found.high is None else (found.low, found.high)
+
+    @property
+    def control(self) -> "Control | None":
+        """Each Retrain beside the others; None for fewer than three, which are no range and a third."""
+        if self.retrains < 3:
+            return None
+        each = [(rung, found) for rung in RUNGS for found in self.readings["retrain"][rung]]
+        told = sum(found.verdict == "still known" for _, found in each)
+        return Control(len(each), told, sum(_beyond(rung, found) for rung, found in each))
+
+
+@dataclass(frozen=True)
+class Control:
+    """Of the `readings` of Retrains, how many are `told` from the others, and how many would be `without_slack`."""
+
+    readings: int
+    told: int
+    without_slack: int
+
+
+def _beyond(rung: str, found: Reading) -> bool:
+    """Whether a value lies outside the range of the Retrains as they were measured."""
+    low = 0.0 if RUNGS[rung].distance else min(found.retrains)
+    return found.value is not None and not low <= found.value <= max(found.retrains)
 
 
 def _away(found: Reading) -> float | None:
@@ -492,11 +521,12 @@ MORE, HIDDEN = "#D55E00", "#0072B2"  # more of the class than in Retrain, and hi
 def heat_map(made: Climbed) -> Figure:
     """A row a model, a column a rung; in each cell the value, its colour how far that lies outside Retrain's range.
 
-    Bold is what the rung tells from Retrain. The last rows are the ends of the range. A phone shows all of it.
+    Bold is what the rung tells from Retrain. The last rows are the ends of the range, as measured and with the slack.
+    A phone shows all of it.
     """
     rows = [row for row in made.readings if row != "retrain"]
     names = [in_figure(row_title(row) + made.fewer(row).replace(" (", "\n(")) for row in rows]
-    names += ["Retrain from", "to"] if made.retrains else []
+    names += ["Retrain from", "to", "with slack from", "to"] if made.retrains else []
     figure, axes = plt.subplots(figsize=(NARROW - 0.4, 0.24 * len(names) + 1.6), layout="constrained")
     for place, row in enumerate(rows):
         if place and _group(row) != _group(rows[place - 1]):
@@ -510,7 +540,8 @@ def heat_map(made: Climbed) -> Figure:
     if made.retrains:
         axes.axhline(len(rows) - 0.5, color=GREY, linewidth=0.8)
         for column, (rung, asked) in enumerate(RUNGS.items()):
-            for place, end in enumerate(made.range(rung) or (None, None), len(rows)):
+            ends = [*(made.measured(rung) or (None, None)), *(made.range(rung) or (None, None))]
+            for place, end in enumerate(ends, len(rows)):
                 axes.text(column, place, _short(end, asked), **_CENTRED)
     axes.set(xlim=(-0.5, len(RUNGS) - 0.5), ylim=(len(names) - 0.5, -0.5))
     axes.set_yticks(range(len(names)), names, fontsize=7.5, linespacing=1)
@@ -545,11 +576,12 @@ def _unit(rung: Rung) -> str:
 
 
 def rung_figure(made: Climbed, rung: str) -> Figure:
-    """One rung: a dot for each model and replicate; the band is Retrain's range."""
+    """One rung: a dot for each model and replicate; the band is Retrain's range, its paler part the slack."""
     rows, asked = list(made.readings), RUNGS[rung]
     figure, axes = plt.subplots(figsize=(NARROW - 0.4, 0.2 * len(rows) + 0.7), layout="constrained")
-    if (ends := made.range(rung)) is not None:
-        axes.axvspan(*ends, color=colour("retrain"), alpha=0.25, linewidth=0)
+    for ends in (made.range(rung), made.measured(rung)):
+        if ends is not None:
+            axes.axvspan(*ends, color=colour("retrain"), alpha=0.2, linewidth=0)
     for place, row in enumerate(rows):
         values = made.values(row, rung)
         axes.plot(values, [place] * len(values), "o", color=row_colour(row), alpha=0.7, markersize=4.5)

@@ -3,7 +3,9 @@
 Each rung gives the auditor more. Rungs 2 to 5 are climbed after re-estimation, which any auditor who holds the model
 can make; `before` keeps what they find without it. What a rung finds means something only beside Retrains: a model
 that never saw the class ranks its images above others too, and learns it from a few. So a verdict compares a value
-with the range of the Retrains, on both sides.
+with the range of the Retrains, on both sides, and leaves the range a slack however many of them are known. Without it,
+on each rung a Retrain beside k others would be told from them with a chance of 2 in k + 1, since any of k + 1 is the
+least or the largest as often; and where no Retrain names an image, a single one would tell a model from them.
 """
 
 from collections.abc import Callable, Sequence
@@ -143,9 +145,9 @@ def constants() -> dict[str, object]:
 class Rung:
     """One rung: its `title`, what it `asks`, of an auditor who has what; the `unit` of its `value`, and its `form`.
 
-    `slack`: by how much a value may leave the range of the Retrains given and still count as theirs: what two of them
-    differ by for their seeds alone, where few are given; of steps as a share of their number, since these are counted
-    at looks that grow apart. `value(findings, retrains)`: a model's, beside other Retrains; None where it needs them
+    `slack`: by how much a value may leave the range of the Retrains given and still count as theirs, which is about what
+    two Retrains of CIFAR-10 differ by for their seeds alone; of steps as a share of their number, since these are
+    counted at looks that grow apart. `value(findings, retrains)`: a model's, beside other Retrains; None where it needs them
     and there are none, or was not climbed. `known`: the side of Retrain's range that more of the class lies on.
     `distance`: whether the value is one from Retrains, of which none is too small.
     """
@@ -253,10 +255,21 @@ class Reading:
     retrains: list[float]
 
 
+def with_slack(rung: Rung, retrains: Sequence[float], images: int = IMAGES) -> tuple[float, float]:
+    """The range of what a rung finds of Retrains, with its slack at either end: a model that lies in it is like them.
+
+    `images`: how many D_ft has. Two Retrains differ in which of them they recall, the more the fewer there are.
+    """
+    grown = max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0
+    below, above = (rung.slack * (end(retrains) if rung.unit == STEPS else grown) for end in (min, max))
+    low = 0.0 if rung.distance else max(0.0, min(retrains) - below)
+    return low, min(100.0 if "%" in rung.unit else float("inf"), max(retrains) + above)
+
+
 def reading(rung: Rung, suspect: Audited, retrains: Sequence[Audited], images: int = IMAGES) -> Reading:
     """The verdict of a rung on a model, beside Retrains that were audited; without any there is none.
 
-    `images`: how many D_ft has. Two Retrains differ in which of them they recall, the more the fewer there are.
+    `images`: how many D_ft has, for the slack.
     """
     others = [retrain.findings for retrain in retrains if retrain is not suspect]
     value = rung.value(suspect.findings, others)
@@ -264,10 +277,7 @@ def reading(rung: Rung, suspect: Audited, retrains: Sequence[Audited], images: i
     known = [found for found in beside if found is not None]
     if not known:
         return Reading(value, None, None, None, "no retrain given", [])
-    grown = max(1.0, IMAGES / images) ** 0.5 if rung.unit == UNSEEN else 1.0
-    below, above = (rung.slack * (end(known) if rung.unit == STEPS else grown) for end in (min, max))
-    low = 0.0 if rung.distance else max(0.0, min(known) - below)
-    high = min(100.0 if "%" in rung.unit else float("inf"), max(known) + above)
+    low, high = with_slack(rung, known, images)
     if value is None:
         return Reading(value, low, high, None, "not climbed", known)
     side: Side = "below" if value < low else "above" if value > high else "inside"

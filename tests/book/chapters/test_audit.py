@@ -94,7 +94,7 @@ def test_models_climb_beside_the_masked_original(experiment: Experiment, climbed
 def test_the_caption_says_of_how_many_retrains_the_range_is(climbed: Climbed):
     words = templates("audit").which_models(climbed)
     assert words.startswith(
-        "One seed; the range is that of one Retrain, with a slack for the seed. Rung 4 needs a second"
+        "One seed; the range is that of one Retrain, with a slack at either end. Rung 4 needs a second"
     )
     assert "Not climbed with here, to save time: Boundary Expanding." in words and "A dash" not in words
 
@@ -118,7 +118,7 @@ def test_with_everything_the_drifted_original_and_the_lasting_method_climb_as_we
     assert made.summaries["boundary_shrink"] and not made.summaries["drifted"]
     text = templates("audit").which_models(made)
     assert "A dash: not climbed, since re-estimation had told enough." in text
-    assert len(audit.heat_map(made).axes[0].get_yticklabels()) == len(made.readings) + 1, "Retrain has two"
+    assert len(audit.heat_map(made).axes[0].get_yticklabels()) == len(made.readings) + 3, "Retrain has four"
 
 
 def test_a_network_without_statistics_cannot_drift(experiment: Experiment):
@@ -136,10 +136,11 @@ def test_a_network_without_statistics_cannot_drift(experiment: Experiment):
 def test_the_heat_map_and_each_rung_are_drawn(climbed: Climbed):
     axes = audit.heat_map(climbed).axes[0]
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["Original", "Masked original", "Boundary Shrink", "Retrain from", "to"]
+    assert labels == ["Original", "Masked original", "Boundary Shrink", "Retrain from", "to", "with slack from", "to"]
     assert len(axes.texts) == len(labels) * len(RUNGS)
     steps = [text.get_text() for text in axes.texts if text.get_position()[0] == len(RUNGS) - 1]
-    assert steps[-2:] == [f"{end:.0f}" for end in climbed.range("relearn_few")]
+    ends = (*climbed.measured("relearn_few"), *climbed.range("relearn_few"))
+    assert steps[-4:] == [f"{end:.0f}" for end in ends] and ends[2] < ends[0] == ends[1] < ends[3]
     for rung in RUNGS:
         assert len(audit.rung_figure(climbed, rung).axes[0].get_yticklabels()) == len(climbed.readings)
 
@@ -205,6 +206,23 @@ def test_a_model_is_told_where_most_of_its_seeds_are():
     assert made.value("boundary_shrink", "probe") == (15 + 60) / 2, "of those that climbed"
 
 
+def test_the_control_counts_the_retrains_that_are_told_from_the_others():
+    """Of the planted Retrains one lies in the range, one in its slack, and one beyond."""
+    made = planted_ladder(seeds=3, retrain=15.0)
+    for rung, found in made.readings["retrain"].items():
+        if RUNGS[rung].known == "above":
+            found[1] = Reading(19.0, 10.0, 20.0, "inside", "like retrain", [12.0, 18.0])
+            found[2] = Reading(21.0, 10.0, 20.0, "above", "still known", [12.0, 18.0])
+        else:
+            made.readings["retrain"][rung] = [Reading(85.0, 80.0, 90.0, "inside", "like retrain", [82.0, 88.0])] * 3
+    more = len(RUNGS) - 1
+    assert made.control == audit.Control(readings=3 * len(RUNGS), told=more, without_slack=2 * more)
+    words = templates("audit").control(made)
+    assert words.endswith(f"Of 24 values {more} lie outside the range with its slack; without the slack {2 * more} would.")
+    two = planted_ladder(retrain=15.0)
+    assert two.control is None and templates("audit").control(two) == ""
+
+
 def test_every_number_stands_with_its_ends_and_bold_where_it_is_told():
     made = planted_ladder(boundary_shrink=60.0, lasting=15.0, retrain=15.0)
     other = Reading(63.0, 10.0, 20.0, "above", "still known", [12.0, 18.0])
@@ -232,10 +250,10 @@ def test_the_summaries_are_those_of_whole_climbs(climbed: Climbed):
 def test_the_box_says_what_comes_back_and_who_is_told_by_how_much():
     made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0, lasting=15.0)
     words = templates("audit").in_short(made)
-    assert words.startswith("**It does, with 2 of 2 published methods**: one unlabelled pass over other classes")
+    assert words.startswith("**It does, with 2 of the 2 published methods that climb here**: one unlabelled pass over")
     assert "brings back 15.0 to 60.0 % of the images to forget. Of 8 audits, 8 tell 1 of the 2 from" in words
     assert "; 0 tell our lasting method." in words
-    assert "find 60.0 % of unseen ones, in the lasting method's model 15.0 %, in Retrain 10.0 to 20.0 %." in words
+    assert "find 60.0 % of unseen ones, in the lasting method's model 15.0 %, in Retrain 12.0 to 18.0 %." in words
     assert words.endswith("the control, names 60.0 %; 8 audits catch it.")
     none = templates("audit").in_short(planted_ladder(boundary_shrink=10.0))
     assert none.startswith("**Not by re-estimation.** Of 8 audits, none tells any of the 1 from a model that never saw")
@@ -246,7 +264,8 @@ def test_the_words_of_a_rung_name_who_lies_outside():
         return templates("audit").found("probe", planted_ladder(**values))
 
     few = words(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
-    assert few.endswith("the original 100.0, Retrain 10.0 to 20.0; outside: Boundary Shrink 60.0.")
+    told = "the original 100.0, Retrain 12.0 to 18.0 (with the slack 10.0 to 20.0); outside: Boundary Shrink 60.0."
+    assert few.endswith(told)
     assert words(boundary_shrink=15.0, lasting=16.0).endswith("outside: no method; the lasting method 16.0, inside.")
     four = {"boundary_shrink": 60.0, "boundary_expanding": 70.0, "random_labels": 61.0, "spotter": 65.0}
     assert words(**four).endswith("outside: all methods, 60.0 to 70.0.")

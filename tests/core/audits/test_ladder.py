@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bu_core.audits.evidence import Evidence
-from bu_core.audits.ladder import RUNGS, Climb, climb, masked, reading
+from bu_core.audits.ladder import RUNGS, Climb, climb, masked, reading, with_slack
 from bu_core.models import build
 from bu_core.training import fit
 from bu_core.unlearning import METHODS, UnlearningTask
@@ -97,6 +97,14 @@ def test_the_verdict_compares_with_the_range_and_its_slack_on_both_sides(
     found = reading(RUNGS["output"], recognising(climbs["original"], value), retrains)
     assert (found.low, found.high) == (2.0, 6.0)
     assert (found.side, found.verdict) == (side, verdict)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_slack_is_the_same_for_any_number_of_retrains(count: int):
+    """A sixth Retrain is the least or the largest of all six with a chance of a third."""
+    low, high = with_slack(RUNGS["output"], [3.0, 5.0, 4.0, 4.0, 4.0][:count])
+    assert (low, high) == (2.0, 4.0 if count == 1 else 6.0)
+    assert with_slack(RUNGS["neighbours"], [0.01] * count) == (0.0, 0.03)
 
 
 def test_fewer_unseen_images_leave_more_to_chance(climbs: dict[str, Climb]):
