@@ -114,9 +114,8 @@ class Asked:
     def told(self, model: str, when: When) -> int | None:
         """1 where D_f is told from unseen images as seen, more than after Retrain; -1 where less; 0 where alike.
 
-        Alike is what has 0 in the 95 % intervals of both differences from Retrain: that of accuracy on D_f less accuracy
-        on D_ft, and that of the AUC of BY_LABEL. Where the two disagree, the accuracy decides. None where it is not
-        known.
+        Alike is what has 0 in the 95 % intervals of both differences from Retrain: of accuracy on D_f less accuracy on
+        D_ft, and of the AUC of BY_LABEL. Where the two disagree, the accuracy decides. None where it is not known.
         """
         found, retrain = self.remembered(model, when), self.remembered("retrain", when)
         apart, usual = self.beside_unseen(model, when), self.beside_unseen("retrain", when)
@@ -138,10 +137,10 @@ def less(found: Estimate, other: Estimate) -> Estimate:
     It takes the two for independent. Of two models on the same images they are not, and it is wider than it need be.
     """
     if found.value is None or other.value is None:
-        return Estimate(None)
+        return Estimate(None, None, None)
     apart = found.value - other.value
     if found.low is None or found.high is None or other.low is None or other.high is None:
-        return Estimate(apart)
+        return Estimate(apart, None, None)
     down = math.hypot(found.value - found.low, other.high - other.value)
     up = math.hypot(found.high - found.value, other.value - other.low)
     return Estimate(apart, apart - down, apart + up)
@@ -292,7 +291,7 @@ def by_images(found: Beyond) -> Figure | None:
             left.axvline(retrain.accuracy["forget_train"], color=GREY, linewidth=1)
             right.axvline(retrain.told_apart[BY_LABEL].value, color=GREY, linewidth=1)
         left.set(xlim=(-4, 104), xticks=(0, 50, 100))
-        right.set(xlim=(0.2, 1), xticks=(0.5, 1))
+        right.set(xlim=(0, 1), xticks=(0, 0.5, 1))
         _rows(left, names)
         left.set_title(in_figure(each.called), fontsize=8, loc="left")
         for axes in (left, right):
@@ -312,14 +311,10 @@ def classes_table(found: Beyond) -> Styler | None:
 
     def row(each: Asked, name: str) -> dict[str, str]:
         cells = {
-            f"{set_title(part)} {when}, %": number(of(each, name, when, part), ".1f")
-            for part in SHOWN
-            for when in WHEN
+            f"{set_title(part)} {when}, %": number(of(each, name, when, part), ".1f") for part in SHOWN for when in WHEN
         }
-        return cells | {f"{set_title('remain_test')} after, less Retrain's, points": kept(each, name)}
-
-    def kept(each: Asked, name: str) -> str:
-        return number(each.from_retrain(name, "remain_test", "after"), "+.1f")
+        beside = number(each.from_retrain(name, "remain_test", "after"), "+.1f")
+        return cells | {f"{set_title('remain_test')} after, less Retrain's, points": beside}
 
     def of(each: Asked, name: str, when: When, part: str) -> float | None:
         said = each.remembered(name, when)
