@@ -267,7 +267,8 @@ def measure(experiment: Experiment, everything: bool = False) -> Lasting:
 def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: bool) -> Lasting:
     base, sizes = next(iter(runs.values())), _sizes(experiment)
     gathering, untried = Gathering(), Gathering()
-    here = [name for name in ("original", *base.config.methods) if name not in LONG]
+    # Fisher trains on no image, so that its cost is none that a row could name; the others of LONG were repeated there.
+    here = [name for name in base.names if name != "fisher" and (whole or name not in LONG)]
     rows = [_published(name, base, sizes) for name in here if whole or name in CLIMBED_HERE]
     for row in rows:
         for which, run in runs.items():
@@ -356,11 +357,13 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
 class EveryClass:
     """The recommended settings on each class of the data, with the first replicate's original.
 
-    `left` and `original` are by class: what the settings leave, and the original's accuracy on D_rt in percent.
+    By class: what the settings leave in `left`, the `original`'s accuracy on D_rt in percent, and what that class's
+    `retrain` shows, where one was trained.
     """
 
     left: dict[str, Left]
     original: dict[str, float]
+    retrain: dict[str, Left]
     gaps: Gaps
 
     def values(self, of: Callable[[Left], float]) -> list[float]:
@@ -375,6 +378,10 @@ class EveryClass:
             if name in self.original
         }
 
+    def beyond_retrain(self, of: Callable[[Left], float]) -> list[float]:
+        """A number less the same of the class's own Retrain, of every class that has one."""
+        return [of(left) - of(self.retrain[name]) for name, left in self.left.items() if name in self.retrain]
+
 
 def every_class(experiment: Experiment, everything: bool = False) -> EveryClass | None:
     """The recommended settings on every class, as far as it is recorded; the ten are all there are, and no sample.
@@ -384,7 +391,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
     base = next(iter(replicates(experiment).values()))
     if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
         return None
-    gathering, left, original = Gathering(), dict[str, Left](), dict[str, float]()
+    gathering, left, original, retrain = Gathering(), dict[str, Left](), dict[str, float](), dict[str, Left]()
     for label, name in enumerate(base.dataset.classes):
         own = label == base.config.forget_class
         there = base if own else base.variation(base.config.methods, forget_class=label)
@@ -393,7 +400,9 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
             left[name] = of_trace(found)
         if (kept := gathering.ask(f"{name}, original", evaluation, there, "original")) is not None:
             original[name] = kept.accuracy["remain_test"]
-    return EveryClass(left, original, gathering.gaps) if len(left) > 1 else None
+        if (climbed := gathering.ask(f"Retrain of {name}", ladder, there, "retrain")) is not None:
+            retrain[name] = of_climb(climbed)
+    return EveryClass(left, original, retrain, gathering.gaps) if len(left) > 1 else None
 
 
 GRID = tuple(itertools.product((0.01, 0.03, 0.1), (1, 3)))  # learning rates and epochs
@@ -647,15 +656,23 @@ def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
 
 
 def classes_table(made: EveryClass | None) -> Styler | None:
-    """What the recommended settings leave of each class, a row a class; None where there is one class alone."""
+    """What the recommended settings leave of each class, a row a class, above what that class's Retrain shows.
+
+    None where there is one class alone.
+    """
     if made is None:
         return None
+
+    def beside(name: str, of: Callable[[Left], float | None]) -> str:
+        known = made.retrain.get(name)
+        return number(of(made.left[name])) + (f"<br><small>{number(of(known))}</small>" if known else "")
+
     rows = {}
     for name, left in made.left.items():
         price = made.price.get(name)
         rows[in_html(name)] = {
             sets_named("D_f before, %"): number(left.before["forget_train"]),
-            **{sets_named(called): number(of(left)) for called, of in (NUMBERS[each] for each in HEADLINES)},
+            **{sets_named(called): beside(name, of) for called, of in (NUMBERS[each] for each in HEADLINES)},
             sets_named("price on D_rt, points"): number(price, "+.1f"),
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())

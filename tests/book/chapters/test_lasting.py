@@ -253,6 +253,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
     every = lasting.EveryClass(
         {"cat": left(0.2, 20.0, remain=82.0), "dog": left(4.0, 20.0, remain=80.0), "deer": left(0.0, 20.0)},
         {"cat": 81.0, "dog": 81.5},
+        {"cat": left(0.0, 15.0, remain=81.0), "dog": left(0.0, 24.0, remain=81.0)},
         Gaps(["deer, original"]),
     )
     assert every.price == {"cat": pytest.approx(-1.0), "dog": pytest.approx(1.5)}
@@ -260,8 +261,12 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
     assert "the model recognises 1.4 % of $D_f$ in the mean over 3 classes (0.0 to 4.0 %)" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
     assert "the method costs +0.2 points of $D_{rt}$ against the original (-1.0 to +1.5)" in words
+    assert "the Retrain of the same class, which 2 classes have" in words
+    assert "five labelled images recall +0.5 points of $D_{ft}$ beyond it (-4.0 to +5.0)" in words
+    assert "the method lies +0.0 points from Retrain (-1.0 to +1.0)" in words
     shown = lasting.classes_table(every)
     assert list(shown.data.index) == ["cat", "dog", "deer"]
+    assert "20.0<br><small>15.0</small>" in shown.data.loc["cat"].tolist() and "20.0" in shown.data.loc["deer"].tolist()
     assert shown.data.iloc[:, -1].tolist() == ["-1.0", "+1.5", "–"]
     assert "on CIFAR-10 alone" in templates("lasting").on_every_class(None)
     assert lasting.classes_table(None) is None
