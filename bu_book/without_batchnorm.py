@@ -148,7 +148,7 @@ def compared(experiment: Experiment, everything: bool = False) -> Compared:
             there = experiment.variation(methods, **change)
             models.setdefault(keeps_statistics(there), there.config.model)
     if not methods or len(models) < 2:
-        raise CannotTest("the profile names no network without BatchNorm beside one with it")
+        raise CannotTest("this run has no network without BatchNorm beside one with it, and the run of the digits has")
     gathering, runs = Gathering(), []
     for label, seed in _grid(experiment) if experiment.record or everything else ():
         for keeps, model in models.items():
@@ -161,7 +161,7 @@ def compared(experiment: Experiment, everything: bool = False) -> Compared:
             if found is not None:
                 runs.append(OfOneRun(model, keeps, there.forgotten, seed, found, beside))
     if not runs:
-        raise CannotTest("networks without BatchNorm are compared over seeds and classes on the digits")
+        raise CannotTest("networks without BatchNorm are compared over seeds and classes on the digits alone")
     return Compared(runs, gathering.gaps)
 
 

@@ -224,12 +224,12 @@ def test_the_sentences_set_two_trainings_beside_each_other():
     made = Components(evaluation(100, 99), None, methods, Gaps())
     words = templates("what_forgets")
     shrink, random, search = words.what_each_does(made).split("\n")
-    assert "frozen, leaves 1.0 % of $D_f$ for 1.0 points on $D_{rt}$, and 88.0 % after re-estimation" in shrink
-    assert "The released code's: 0.0 % of $D_f$ for 2.0 points on $D_{rt}$, and 77.0 % after" in shrink
+    assert "frozen, leaves 1.0 % of $D_f$ for 1.0 points on $D_{rt}$ (88.0 % after re-estimation)" in shrink
+    assert "in training mode 0.0 % for 2.0 points (77.0 %)." in shrink
     assert "frozen, leaves 2.0 % of $D_f$ for 39.0 points" in random
     assert "nearest labels leave 1.0 % of $D_f$ for 1.0 points" in search and "random ones 2.0 %" in search
-    assert "leaves 1.0 % of $D_f$ for 1.0 points" in words.as_the_text_has_it(made)
-    assert "trains it, 0.0 % of $D_f$ for 2.0 points" in words.as_the_text_has_it(made)
+    assert "leaves 1.0 % of $D_f$ and costs 1.0 points" in words.as_the_text_has_it(made)
+    assert "trains it, it leaves 0.0 % of $D_f$ and costs 2.0 points" in words.as_the_text_has_it(made)
     (shift, _) = words.how_the_weights_act(made).split("\n")
     assert "the weights 1.0 % of $D_f$ are left, with their offsets alone 3.0 %, and 88.0 %" in shift
     alone = Components(evaluation(100, 99), None, {"boundary_shrink": SHRINK}, Gaps())
@@ -330,13 +330,14 @@ def test_the_sentences_on_swaps_hold_what_was_planted():
     said = words.by_swapping(made)
     assert "statistics do nearly all of Boundary Shrink's forgetting.**" in said
     assert "Shrink's statistics recognise 10.0 % of $D_f$" in said and "statistics 98.0 %" in said
-    assert "cost 10.0 points, the weights 5.0, both 2.0: the weights have moved to fit" in words.each_swap(made)
+    assert "cost 10.0 points, the weights 5.0, both 2.0." in words.each_swap(made)
+    assert "For Boundary Shrink, both cost less than either alone: the weights have moved" in words.each_swap(made)
     assert words.by_swapping(Swaps([swapped((100, 100, 100, 100))], Gaps())) == ""
     assert "forgets nothing here" in words.each_swap(Swaps([swapped((100, 100, 100, 100))], Gaps()))
-    assert "fitted again" not in words.each_swap(made)
+    assert words.fitted_again(made) == ""
     elsewhere = Swaps([swapped((100, 10, 98, 6), recorded=6.04)], Gaps())
-    assert "fitted again on another machine" in words.each_swap(elsewhere)
-    assert "On $D_f$ they differ by 0.04 points at most from the models" in words.each_swap(elsewhere)
+    assert "fitted again on another machine" in words.fitted_again(elsewhere)
+    assert "On $D_f$ they differ by 0.04 points at most from the models" in words.fitted_again(elsewhere)
     two = Swaps([swapped((100, 0, 100, 0)), swapped((100, 50, 50, 0), seed=1, own=False)], Gaps())
     assert "net, 2 seeds: the statistics do 75.0 % on average, 50.0 to 100.0 %." in words.each_swap(two)
     assert [words.how_much(share) for share in (99.5, 95, 60, 20)] == ["all", "nearly all", "most", "less than half"]
@@ -379,9 +380,13 @@ def test_the_sentences_on_the_mechanism_hold_what_was_planted():
         words.whose_statistics(MECHANISM)
     )
     said = words.from_which_images(MECHANISM)
-    assert said.startswith("The class is hidden, not gone: one pass over 100 unlabelled images")
-    assert "from 6.0 to 95.0 %" in said and "single other class to 85.0 % on average" in said
-    assert "class alone to 3.0 %. After noise the model recognises 60.0 % of $D_f$ and 40.0 % of" in said
+    assert said.startswith("Boundary Shrink's model recognises 6.0 % of $D_f$. Re-estimated on 100 unlabelled images")
+    assert "it recognises 95.0 %; on" in said and "single other class 85.0 % on average" in said
+    assert "class alone 3.0 %. After noise it recognises 60.0 % of $D_f$ and 40.0 % of" in said
+    assert words.one_pass(MECHANISM).startswith("The class is hidden, not gone: one pass over 100 unlabelled images")
+    assert "from 6.0 to 95.0 %" in words.one_pass(MECHANISM)
+    alike = SwappedInPart(*(accuracy(each) for each in (100, 10, 92, 91, 89, 27)), [Depth(1, 1, accuracy(99))])
+    assert words.by_scaling(replace(MECHANISM, parts=alike)).startswith("**Neither part forgets alone**")
     for write in (words.by_scaling, words.one_pass, words.which_parts, words.whose_statistics, words.from_which_images):
         assert write(NOTHING) == ""
     gone = replace(MECHANISM, returned=Returned(accuracy(6), [replace(SOURCES[0], accuracy=accuracy(7))]))
@@ -426,11 +431,13 @@ def test_the_deepest_point_costs_no_more_than_the_budget():
     row = table.data.loc[("net, deer, seed 0", "Boundary Shrink")]
     assert row.tolist() == ["100.0 / 0.0", "5.0 / 20.0", "2.0", "<b>40.0</b> (lr 0.001, epoch 1)"]
     words = templates("what_forgets")
-    assert words.by_the_boundary(made).endswith("leaves of $D_f$: Boundary Shrink 40.0 %.")
+    assert words.by_the_boundary(made) == "Boundary Shrink 40.0 %"
     other = replace(run, budget=0.5, method="boundary_expanding")
     both = BoundariesAlone([run, replace(run, budget=0.5), other], Gaps())
-    assert words.by_the_boundary(both).endswith("Boundary Shrink 40.0 to 100.0 %, Boundary Expanding 100.0 %.")
-    assert words.by_the_boundary(BoundariesAlone([], Gaps())) == ""
+    assert words.by_the_boundary(both) == "Boundary Shrink 40.0 to 100.0 %, Boundary Expanding 100.0 %"
+    nothing = BoundariesAlone([], Gaps())
+    assert words.at_no_more_cost({"this": nothing, "other": made}).endswith("$:\n\n- **other**: Boundary Shrink 40.0 %")
+    assert words.at_no_more_cost({"this": nothing}).startswith("This run has no network without BatchNorm.")
     assert what_forgets.boundary_alone_table(BoundariesAlone([], Gaps())) is None
 
 
@@ -459,7 +466,7 @@ def test_where_no_curve_is_recorded_the_last_epoch_is_shown(experiment: Experime
 def test_the_box_lists_what_there_is():
     box = templates("what_forgets").in_short("one", "", "two")
     assert box == "```{admonition} In short\n:class: tip\n- one\n- two\n```"
-    assert templates("what_forgets").in_short("") == ""
+    assert "On CIFAR-10 they were." in templates("what_forgets").in_short("")
 
 
 # --- claims 1 and 2 -------------------------------------------------------------------------------------------------
