@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ from bu_core.experiment.over_settings import (
 
 from ..claims import NEAR
 from ..gaps import Gaps, Gathering
-from ..style import GREY, as_table, colour, number, set_title, title
+from ..style import GREY, INK, NARROW, as_table, number, set_title, title
 
 EMPTY = 1  # percent of D_f at the most that claim 3 calls empty
 
@@ -60,11 +61,22 @@ class Rates:
 
     def like_the_claim(self, curve: RateCurve, kind: str) -> list[float]:
         """The rates at which D_f is empty, and an attack finds more than after Retrain, by NEAR points at the least."""
-        return [
-            lr
+        return [lr for lr, found in curve.points.items() if empties(found) and self.above_retrain(found, kind) >= NEAR]
+
+    def nearest(self, curve: RateCurve) -> tuple[float, str, float] | None:
+        """The most that an attack finds above Retrain where D_f is empty: points, attack, rate; None if it never is."""
+        there = [
+            (self.above_retrain(found, kind), kind, lr)
             for lr, found in curve.points.items()
-            if found.accuracy and found.accuracy["forget_train"] <= EMPTY and self.above_retrain(found, kind) >= NEAR
+            if empties(found)
+            for kind in self.retrain
         ]
+        return max(there, default=None)
+
+
+def empties(found: Point) -> bool:
+    """Whether claim 3 would call D_f empty; not where the fit diverged."""
+    return bool(found.accuracy) and found.accuracy["forget_train"] <= EMPTY
 
 
 def over_rates(experiment: Experiment) -> Rates:
@@ -102,6 +114,11 @@ class Fisher:
     alpha: float
     sweep: FisherSweep
 
+    def nearest(self, remain_train: float) -> FisherPoint:
+        """The point with the neuron erased, as in the released code, that keeps about so much of D_r, in percent."""
+        erased = (each for each in self.sweep.points if each.output_row == "erased" and each.found.accuracy)
+        return min(erased, key=lambda each: abs(each.found.accuracy["remain_train"] - remain_train))
+
     def at(self, alpha: float, output_row: str) -> FisherPoint | None:
         """The point of the sweep at this strength; None where the sweep has none."""
         there = (each for each in self.sweep.points if (each.alpha, each.output_row) == (alpha, output_row))
@@ -131,11 +148,17 @@ def measure(experiment: Experiment) -> Settings:
 
 # --- figures and tables -------------------------------------------------------------------------------------------
 
-_ROWS = {"kept": "output neuron of the class kept", "erased": "output neuron of the class erased"}
+_ROWS = {"kept": "output neuron kept", "erased": "output neuron erased"}
 _SETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "forget_train": ("forgetting data $D_f$", {"color": "#D55E00", "marker": "o", "zorder": 5}),
-    "remain_train": ("remaining data $D_r$", {"color": "#0072B2", "marker": "s"}),
-    "remain_test": ("unseen images $D_{rt}$", {"color": "#0072B2", "marker": "^", "linestyle": "--"}),
+    "forget_train": ("$D_f$", {"color": "#D55E00", "marker": "o", "zorder": 5}),
+    "remain_train": ("$D_r$", {"color": "#0072B2", "marker": "s"}),
+    "remain_test": ("$D_{rt}$", {"color": "#0072B2", "marker": "^", "linestyle": "--"}),
+}
+# An attack has no colour of its own in the book, so that nobody takes it for a method.
+_ATTACKS: dict[str, dict[str, Any]] = {
+    "own_outputs": {"color": INK, "marker": "o"},
+    "confidence": {"color": INK, "marker": "s", "linestyle": "--"},
+    "modified_entropy": {"color": GREY, "marker": "^", "linestyle": ":"},
 }
 
 
@@ -146,22 +169,36 @@ def fisher_curves(found: Fisher | None) -> Figure | None:
     """
     if found is None:
         return None
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.6), sharex=True, sharey=True, layout="constrained")
+    size = (NARROW - 0.4, 2.5)
+    figure, panels = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True, layout="constrained")
     for axes, (output_row, called) in zip(panels, _ROWS.items(), strict=True):
         points = [each for each in found.sweep.points if each.output_row == output_row]
         for part, (label, look) in _SETS.items():
             values = [each.found.accuracy.get(part, float("nan")) for each in points]
-            axes.plot(range(len(points)), values, label=label, markersize=5, **look)
+            axes.plot(range(len(points)), values, label=label, markersize=3.5, linewidth=1, **look)
         if (own := found.at(found.alpha, output_row)) is not None:
             axes.axvline(points.index(own), color=GREY, linewidth=1)
-        axes.set(title=called, xlabel=r"strength of the noise $\alpha$", ylim=(-3, 103))
-        axes.set_xticks(range(len(points)), [f"{each.alpha:g}" for each in points], rotation=45)
-        axes.title.set_fontsize(10)
-    panels[0].set_ylabel("accuracy, %")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=9, frameon=False
-    )
+        axes.set(ylim=(-3, 103))
+        axes.set_title(called, fontsize=8)
+        _ticks(axes, [each.alpha for each in points])
+    figure.supxlabel(r"strength of the noise $\alpha$", fontsize=7.5)
+    panels[0].set_ylabel("accuracy, %", fontsize=7.5)
+    _legend(figure, *panels[0].get_legend_handles_labels())
     return figure
+
+
+def _ticks(axes: Axes, values: list[float]) -> None:
+    """A tick a value, at even distances, small enough for a phone."""
+    short = [
+        np.format_float_scientific(each, trim="-", exp_digits=1) if 0 < each < 0.001 else f"{each:g}" for each in values
+    ]
+    axes.set_xticks(range(len(values)), short, rotation=60)
+    axes.tick_params(labelsize=7, pad=0)
+
+
+def _legend(figure: Figure, handles: list[Any], labels: list[str]) -> None:
+    size = {"fontsize": 7, "frameon": False, "columnspacing": 1, "handlelength": 2}
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, **size)
 
 
 def fisher_table(found: Fisher | None) -> Styler | None:
@@ -185,40 +222,48 @@ def fisher_table(found: Fisher | None) -> Styler | None:
 
 
 def rate_curves(found: Rates) -> Figure | None:
-    """D_f left against ASR minus Retrain's, a point a learning rate: a column a method, a row an attack; None without.
+    """A row a method over its learning rates: accuracy at the left, ASR minus Retrain's by attack at the right.
 
-    The dotted corner is where claim 3 puts Finetune.
+    A mark is filled where D_f is empty. Claim 3 puts Finetune at filled marks above the dotted line. None without a
+    method.
     """
     if not found.curves:
         return None
-    kinds, size = list(found.retrain), (2.7 * len(found.curves) + 0.4, 2.2 * len(found.retrain) + 0.6)
+    size = (NARROW - 0.4, 1.5 * len(found.curves) + 0.7)
     figure, rows = plt.subplots(
-        len(kinds), len(found.curves), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+        len(found.curves), 2, figsize=size, sharey="col", sharex="row", squeeze=False, layout="constrained"
     )
-    for row, kind in zip(rows, kinds, strict=True):
-        for axes, curve in zip(row, found.curves, strict=True):
-            _rate_curve(axes, found, curve, kind)
-        row[0].set_ylabel(f"{ATTACKS[kind].title}:\nASR minus Retrain's, points", fontsize=9)
-    for axes, curve in zip(rows[0], found.curves, strict=True):
-        axes.set_title(title(curve.method), fontsize=10)
-    figure.supxlabel("accuracy on $D_f$, %", fontsize=11)
+    for (left, right), curve in zip(rows, found.curves, strict=True):
+        for part in ("forget_train", "remain_test"):
+            label, look = _SETS[part]
+            _over_rates(left, curve, [each.accuracy.get(part) for each in curve.points.values()], label, look)
+        for kind in found.retrain:
+            above = [found.above_retrain(each, kind) if each.asr else None for each in curve.points.values()]
+            _over_rates(right, curve, above, ATTACKS[kind].title, _ATTACKS[kind])
+        for axes in (left, right):
+            axes.axvline(list(curve.points).index(curve.own), color=GREY, linewidth=1)
+            _ticks(axes, list(curve.points))
+        right.axhline(0, color=GREY, linewidth=1)
+        right.axhline(NEAR, color=GREY, linestyle=":")
+        left.set(ylim=(-5, 105), yticks=(0, 50, 100))
+        left.set_title(title(curve.method), fontsize=8, loc="left")
+        left.set_ylabel("accuracy, %", fontsize=7.5)
+    rows[0][1].set_title("ASR minus Retrain's, points", fontsize=7.5, fontweight="normal")
+    figure.supxlabel("learning rate", fontsize=7.5)
+    (handles, labels), (others, names) = (each.get_legend_handles_labels() for each in rows[0])
+    _legend(figure, handles + others, labels + names)
     return figure
 
 
-def _rate_curve(axes: Axes, found: Rates, curve: RateCurve, kind: str) -> None:
-    there = {lr: each for lr, each in curve.points.items() if each.accuracy}
-    left = [each.accuracy["forget_train"] for each in there.values()]
-    above = [found.above_retrain(each, kind) for each in there.values()]
-    axes.plot(left, above, color=colour(curve.method), linewidth=1)
-    for lr, at, height in zip(there, left, above, strict=True):
-        axes.plot(at, height, "o", color=colour(curve.method), markersize=8 if lr == curve.own else 4)
-        if lr in (min(there), max(there)):  # between them the line says the order
-            axes.annotate(f"{lr:g}", (at, height), (5, 5), textcoords="offset points", fontsize=9)
-    axes.axhline(0, color=GREY, linewidth=1)
-    axes.plot([EMPTY, EMPTY, -5], [105, NEAR, NEAR], color=GREY, linestyle=":")
-    axes.set(xlim=(-5, 118), ylim=(-105, 105), xticks=range(0, 101, 25))
-    axes.tick_params(labelsize=9)
-    axes.grid(visible=True)
+def _over_rates(axes: Axes, curve: RateCurve, values: list[float | None], label: str, look: dict[str, Any]) -> None:
+    """A line over the rates of a curve; the marks of those that leave something of D_f are hollow."""
+    line = {name: value for name, value in look.items() if name != "marker"}
+    axes.plot(range(len(values)), [float("nan") if each is None else each for each in values], linewidth=1, **line)
+    for place, (value, found) in enumerate(zip(values, curve.points.values(), strict=True)):
+        if value is not None:
+            fill = "full" if empties(found) else "none"
+            axes.plot(place, value, color=look["color"], marker=look["marker"], fillstyle=fill, markersize=4.5)
+    axes.plot([], [], label=label, markersize=3.5, linewidth=1, **look)
 
 
 def rate_table(found: Rates) -> Styler | None:

@@ -7,6 +7,7 @@ import pytest
 
 from bu_book.chapters import settings
 from bu_book.chapters.settings import Fisher, RateCurve, Rates, over_alpha, over_rates
+from bu_book.claims import NEAR
 from bu_book.gaps import Gaps
 from bu_core.data import SPLITS
 from bu_core.experiment import over_settings, record
@@ -33,16 +34,38 @@ def test_the_corner_of_the_claim_is_an_empty_class_and_an_attack_that_finds_more
     curve = found.curves[0]
     assert found.like_the_claim(curve, "own_outputs") == [0.1]
     assert found.like_the_claim(curve, "confidence") == [], "5 points more are near"
-    words = templates("settings").in_the_corner(found)
-    assert "**Finetune** empties $D_f$ (1 % at most) at 1 of 2 rates" in words
-    assert "Own outputs: 0.1; Confidence: none" in words
-    said = templates("settings").by_rate(found)
-    assert said.startswith("Of 2 learning rates, Finetune does empty $D_f$") and said.endswith(
-        "by: own outputs at 0.1."
+    assert found.nearest(curve) == (20.0, "own_outputs", 0.1)
+    words = templates("settings")
+    said = words.in_the_corner(found)
+    assert said.startswith("Retrain's own ASR is 40.0 % by own outputs, 45.0 % by confidence.")
+    assert "**Finetune** empties $D_f$ at 1 of 2 rates" in said
+    assert "Above the dotted line: own outputs at 0.1, with 90.0 % of $D_{rt}$." in said
+    short = words.by_rate(found)
+    assert short.startswith("**Finetune: as the paper says at 1 of 2 learning rates.**")
+    assert "10 points or more above Retrain by own outputs at 0.1, with 90.0 % of $D_{rt}$ left." in short
+    found.retrain["own_outputs"] = 58.0
+    short = words.by_rate(found)
+    assert short.startswith(
+        "**Finetune: as the paper says at none of 2 learning rates.** It empties $D_f$ at 1 of them (0.1)"
     )
+    assert "the nearest to it is the attack by confidence at 0.1, with +5.0" in short
+    assert "nowhere; the nearest to it is the attack by confidence" in words.in_the_corner(found)
+    found.retrain["confidence"] = 60.0
     found.retrain["own_outputs"] = 60.0
-    assert templates("settings").by_rate(found).startswith("At none of 2 learning rates does Finetune empty $D_f$")
-    assert "does not have Finetune" in templates("settings").by_rate(Rates([], {}, Gaps()))
+    assert "none finds more than after Retrain at all" in words.by_rate(found)
+    assert "does not have Finetune" in words.by_rate(Rates([], {}, Gaps()))
+
+
+def test_where_nothing_is_empty_nothing_is_near_the_claim():
+    words = templates("settings")
+    full = Rates([RateCurve("random_labels", 0.1, {0.1: planted(40.0, 60.0)})], {"modified_entropy": 0.0}, Gaps())
+    assert full.nearest(full.curves[0]) is None
+    said = words.in_the_corner(full)
+    assert "empties $D_f$ at 0 of 1 rates" in said and "dotted line" not in said
+    assert "it can hardly tell a method from Retrain here" in said
+    assert words.by_other_rates(full) == "", "one rate shows no range"
+    full.curves[0].points[0.2] = planted(0.5, 60.0)
+    assert words.by_other_rates(full).startswith("**Over their rates,** Random Labels leaves 0.5 to 40.0 % of $D_f$")
 
 
 def test_the_table_marks_the_rate_of_the_run_and_has_no_number_of_what_diverged():
@@ -63,6 +86,13 @@ def fisher() -> Fisher:
 
 def test_fisher_is_told_beside_the_mask():
     words = templates("settings").noise_or_neuron(fisher())
+    assert "The noise does nothing that the erased neuron does not." in words
+    assert "**As in the paper?** On CIFAR-10 it has 61.6 % of $D_r$ left." in words
+    assert "The ASR there is 20.0 % by own outputs, 50.0 % by confidence." in words
+    short = templates("settings").by_neuron(fisher())
+    assert short.startswith("**Fisher: the erased output neuron forgets, and not the noise.**")
+    assert short.endswith("no noise, 0.0 % of $D_f$ are recognised; with the noise of this run alone, 100.0 %.")
+    assert templates("settings").by_neuron(None) == ""
     assert "**Noise alone**, the neuron kept: 90.0 % of $D_r$, 100.0 % of $D_f$" in words
     assert "below 10 % at a strength of 0.0001; there 90.0 % of $D_{rt}$ are left" in words
     table = settings.fisher_table(fisher()).data
@@ -71,13 +101,25 @@ def test_fisher_is_told_beside_the_mask():
     assert templates("settings").noise_or_neuron(None) == ""
 
 
-def test_the_figures_have_a_line_a_method_and_a_mark_a_rate():
+def test_the_figures_have_a_line_a_set_and_an_attack_and_a_mark_a_rate():
     figure = settings.rate_curves(rates())
-    assert [axes.get_title() for axes in figure.axes] == ["Finetune", ""]
-    assert {text.get_text() for text in figure.axes[0].texts} == {"0.05", "0.1"}
+    left, right = figure.axes
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Finetune", ""]
+    assert [label.get_text() for label in left.get_xticklabels()] == ["0.05", "0.1", "0.2"]
+    marks = {
+        (line.get_xdata()[0], line.get_ydata()[0]): line.get_fillstyle()
+        for line in right.get_lines()
+        if line.get_marker() == "o" and len(line.get_xdata()) == 1
+    }
+    assert marks == {(0, 20.0): "none", (1, 20.0): "full"}, "filled where D_f is empty, nothing where the fit diverged"
+    assert NEAR in [
+        line.get_ydata()[0] for line in right.get_lines() if line.get_linestyle() == ":" and len(line.get_ydata())
+    ]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == ["Own outputs", "Confidence"]
     plt.close(figure)
     figure = settings.fisher_curves(fisher())
     assert [len(axes.get_lines()) for axes in figure.axes] == [4, 4], "three sets, and the run's own strength"
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["0", "1e-6", "1e-4"]
     plt.close(figure)
 
 
