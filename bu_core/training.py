@@ -92,7 +92,7 @@ class Companions:
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
-OnFeatures = Callable[[Tensor], Tensor]
+OnFeatures = Callable[[Tensor, Tensor], Tensor]
 OnGradients = Callable[[nn.Module], None]
 AroundStep = Callable[[int, Tensor], AbstractContextManager[None] | None]
 
@@ -108,6 +108,7 @@ def fit(
     objective: Objective = F.cross_entropy,
     penalty: Penalty | None = None,
     on_features: OnFeatures | None = None,
+    replayed: bool = True,
     on_gradients: Sequence[OnGradients] = (),
     around_step: AroundStep | None = None,
     checkpoint: Checkpoint | None = None,
@@ -123,7 +124,8 @@ def fit(
     `label` names the fit: its checkpoint, and its progress bar, which shows on a terminal alone. The same seed gives
     the same weights on the same machine, interrupted or not. `penalty(model, images, indices, beside)` is added to the
     loss of each batch, where given; `beside` holds the numbers of its companions, None without any. So is
-    `on_features(features)`, with the batch's features, float32, (B, F), which a Classifier alone has. Each of
+    `on_features(features, beside)`, with the features of the batch, float32, (B, F), and of its companions, (M, F),
+    which a Classifier alone has; where it remembers earlier batches, no step is to be `replayed`. Each of
     `on_gradients` may change the gradients of a batch in place before the weights follow them. `around_step(epoch,
     labels)` gives a context for a step to run in, or None where it needs none; epochs are counted from 0, and the
     labels of the batch are on the CPU, so that to look at them does not wait for a GPU.
@@ -138,7 +140,7 @@ def fit(
         for layer in batchnorms(model):
             layer.eval()
     optimiser = torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum, fused=True)
-    step = Step(model, optimiser, data, recipe, objective, penalty, companions, on_features, on_gradients)
+    step = Step(model, optimiser, data, recipe, objective, penalty, companions, on_features, on_gradients, replayed)
     labels = data.labels.cpu()
     done = _restore(checkpoint.load(label), model, optimiser) if checkpoint else 0
     bar = tqdm(total=recipe.epochs, initial=done, desc=label, unit="epoch", disable=None, leave=False)
@@ -296,7 +298,8 @@ class Step:
     A GPU computes a batch of 64 small images sooner than Python can ask for it, some two hundred kernels one by one. So
     there the step is captured as a CUDA graph once, after WARM_UP plain steps, and replayed for every batch of the full
     size: two calls instead of two hundred. It is the same arithmetic on the same tensors, so plain steps (`plain`, the
-    last batch of an epoch, a fit with a `penalty`) may come between replays.
+    last batch of an epoch) may come between replays. A fit with a `penalty`, or that is not to be `replayed`, has plain
+    steps alone.
     """
 
     WARM_UP = 3  # plain steps before the capture: libraries choose their kernels, the optimiser makes its buffers
@@ -312,13 +315,14 @@ class Step:
         companions: Companions | None = None,
         on_features: OnFeatures | None = None,
         on_gradients: Sequence[OnGradients] = (),
+        replayed: bool = True,
     ):
         self._model, self._optimiser, self._data, self._recipe = model, optimiser, data, recipe
         self._objective, self._penalty, self._companions = objective, penalty, companions
         self._on_features, self._on_gradients = on_features, on_gradients
         self._replay: Callable[[], None] | None = None
         self._to_warm_up = self.WARM_UP
-        self._capture = None if penalty else capture_on(data.images.device)
+        self._capture = capture_on(data.images.device) if replayed and not penalty else None
         if self._capture:
             self._batch = torch.empty(recipe.batch_size, dtype=torch.int64, device=data.images.device)
             count = min(companions.batch_size, len(companions.images)) if companions else 0
@@ -358,7 +362,7 @@ class Step:
             kept = F.cross_entropy(logits[: -len(batch)], companions.targets[beside])
             loss = loss + companions.weight * kept
         if self._on_features and features is not None:
-            loss = loss + self._on_features(features[-len(batch) :].float())
+            loss = loss + self._on_features(features[-len(batch) :].float(), features[: -len(batch)].float())
         if self._penalty:
             loss = loss + self._penalty(self._model, own, batch, beside)
         self._optimiser.zero_grad()

@@ -6,6 +6,7 @@ search in several steps, and two additions to equation 4, `curvature` and `rewei
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -17,6 +18,7 @@ from ..data import LabelledImages, pixels
 from ..models import Classifier, reset_last, row_erased
 from ..training import Penalty, Precision, at_once, autocast
 from . import companions
+from .adversary import Adversary
 from .channel_means import held
 from .depth import early_rates, relearned_loss
 from .inversion import inverted
@@ -29,6 +31,10 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     companions.check(name, settings)
     if settings["reweighting"] and settings["target"] != "nearest":
         raise SettingError(f"{name}.reweighting=True: weighs nearest labels, and target is {settings['target']!r}")
+    if (weight := settings["adversary"]) and settings["disperse"]:
+        raise SettingError(f"{name}.adversary={weight:g}: is for disperse 0, since either moves the features of D_f")
+    if weight and not settings["remaining"] and settings["stand_ins"] == "none":
+        raise SettingError(f"{name}.adversary={weight:g}: needs remaining above 0, or stand_ins, to compare D_f with")
     if steps := settings["relearn_steps"]:
         if settings["batchnorm"] == "train":
             raise SettingError(f"{name}.relearn_steps={steps}: needs batchnorm frozen or remaining")
@@ -57,6 +63,7 @@ def boundary_shrink(
     target: Literal["nearest", "soft", "uniform"] = "nearest",
     reset: Annotated[int, Range(0)] = 0,
     disperse: Annotated[float, Range(0)] = 0.0,
+    adversary: Annotated[float, Range(0)] = 0.0,
     channel_means: Literal["free", "held"] = "free",
     early: Annotated[float, Range(0, open=True)] = 1.0,
     relearn_steps: Annotated[int, Range(0)] = 0,
@@ -75,11 +82,12 @@ def boundary_shrink(
     there less the forgotten class: `crossed`, the cross samples of D_f; `inverted`, so many `inversions` of the
     original, made in `inversion_steps` (`inversion.py`). `reset` gives so many last blocks the weights from before the
     original's training, and the forgotten class's output too; answers kept are then without that class. `disperse` is
-    the weight of `alikeness`, which keeps features of D_f apart. `channel_means="held"` projects every gradient so that
-    the channel means over D_r stay, of which no image is needed (`channel_means.py`). `early` multiplies the rate of
-    the first layer, and ever less that of later ones (`depth.early_rates`); `relearn_steps` adds the loss after so many
-    steps that learn the class again (`depth.relearned_loss`). `output_row="erased"` sets the class's output neuron
-    to zero when all is done, and not before: its logit is what the steps push against.
+    the weight of `alikeness`, which keeps features of D_f apart; `adversary` that of the loss by which a linear probe,
+    fitted anew at every step, finds no D_f among the images beside it (`adversary.py`). `channel_means="held"` projects
+    every gradient so that the channel means over D_r stay, of which no image is needed (`channel_means.py`). `early`
+    multiplies the rate of the first layer, and ever less that of later ones (`depth.early_rates`); `relearn_steps` adds
+    the loss after so many steps that learn the class again (`depth.relearned_loss`). `output_row="erased"` sets the
+    class's output neuron to zero when all is done, and not before: its logit is what the steps push against.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
@@ -109,8 +117,10 @@ def boundary_shrink(
         how["penalty"] = kept_curvature(original, forget, curvature)
     if relearn_steps:
         how["penalty"] = relearned_loss(task, data, beside, relearn_steps)
-    if disperse:
-        how["on_features"] = lambda features: disperse * alikeness(features)
+    if adversary:  # what remembers is not resumed, or an interrupted fit would be another
+        task, how["on_features"], how["replayed"] = replace(task, checkpoint=None), Adversary(adversary), False
+    elif disperse:
+        how["on_features"] = lambda features, beside: disperse * alikeness(features)
     if channel_means == "held":
         how["on_gradients"].append(held(start, forget.images.shape[1:]))
     if early != 1:

@@ -454,7 +454,11 @@ class Replays:
 
 def with_all(companions: Companions) -> dict[str, Any]:
     """All that may come into a captured step: companions, their normalisation, and a loss of the features."""
-    return {"batchnorm": "remaining", "companions": companions, "on_features": lambda found: found.square().mean()}
+    return {
+        "batchnorm": "remaining",
+        "companions": companions,
+        "on_features": lambda found, beside: found.square().mean(),
+    }
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -472,10 +476,14 @@ def test_a_step_is_captured_once_and_replayed_for_every_full_batch(
     assert (made.warmed, made.caught, made.replayed) == (warmed, bool(replayed), replayed)
 
 
-def test_a_fit_with_a_penalty_is_not_captured(toy: Dataset, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(training, "capture_on", lambda device: pytest.fail("it looks at its batch from outside"))
-    fitted_with = dataclasses.replace(TOY_RECIPE, epochs=1)
-    fit(model_for(toy), toy.train, fitted_with, label="test", penalty=lambda model, *_: model.classifier.bias.sum())
+@pytest.mark.parametrize("options", [{"penalty": lambda model, *_: model.classifier.bias.sum()}, {"replayed": False}])
+def test_a_fit_that_looks_at_its_batch_from_outside_or_remembers_earlier_ones_is_not_captured(
+    toy: Dataset, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+):
+    monkeypatch.setattr(training, "capture_on", lambda device: made)
+    made = Replays()
+    fit(model_for(toy), toy.train, TOY_RECIPE, label="test", **options)
+    assert (made.warmed, made.caught) == (0, False)
 
 
 class Graph:

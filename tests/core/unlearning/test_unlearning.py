@@ -217,7 +217,7 @@ def test_spotter_shares_its_loss_between_the_class_and_what_lies_near_it(task: U
     logits = torch.randn(len(forget), 4, generator=torch.Generator().manual_seed(0))
     assert call["objective"](logits, answers).item() == pytest.approx(0.6 * F.cross_entropy(logits, answers).item())
     features = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
-    assert call["on_features"](features).item() == pytest.approx(2.0)
+    assert call["on_features"](features, features[:0]).item() == pytest.approx(2.0)
     assert call["batchnorm"] == "frozen"
 
 
