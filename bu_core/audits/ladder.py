@@ -145,9 +145,9 @@ def constants() -> dict[str, object]:
 class Rung:
     """One rung: its `title`, what it `asks`, of an auditor who has what; the `unit` of its `value`, and its `form`.
 
-    `slack`: by how much a value may leave the range of the Retrains given and still count as theirs, which is about what
-    two Retrains of CIFAR-10 differ by for their seeds alone; of steps as a share of their number, since these are
-    counted at looks that grow apart. `value(findings, retrains)`: a model's, beside other Retrains; None where it needs them
+    `slack`: by how much a value may leave the range of the Retrains given and still count as theirs, about what two
+    Retrains of CIFAR-10 differ by for their seeds alone; of steps as a share of their number, since these are counted
+    at looks that grow apart. `value(findings, retrains)`: a model's, beside other Retrains; None where it needs them
     and there are none, or was not climbed. `known`: the side of Retrain's range that more of the class lies on.
     `distance`: whether the value is one from Retrains, of which none is too small.
     """

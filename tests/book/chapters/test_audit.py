@@ -218,7 +218,7 @@ def test_the_control_counts_the_retrains_that_are_told_from_the_others():
     more = len(RUNGS) - 1
     assert made.control == audit.Control(readings=3 * len(RUNGS), told=more, without_slack=2 * more)
     words = templates("audit").control(made)
-    assert words.endswith(f"Of 24 values {more} lie outside the range with its slack; without the slack {2 * more} would.")
+    assert f"Of 24 values {more} lie outside the range with its slack; without the slack {2 * more} would." in words
     two = planted_ladder(retrain=15.0)
     assert two.control is None and templates("audit").control(two) == ""
 

@@ -53,7 +53,8 @@ def test_without_the_slack_a_retrain_would_be_told_from_two_others(
     experiment: Experiment, climbs: dict[str, audits.Climb]
 ):
     """So the range has one however many Retrains are known: a model that never saw the class shall not stand out."""
-    retrains, images = [climbs[name] for name in ("retrain", "retrain 1", "retrain 2")], len(experiment.split.forget_test)
+    retrains = [climbs[name] for name in ("retrain", "retrain 1", "retrain 2")]
+    images = len(experiment.split.forget_test)
     for rung in ("few_shot", "probe"):
         found = [audits.reading(audits.RUNGS[rung], each, retrains, images) for each in retrains]
         bare = [not min(one.retrains) <= one.value <= max(one.retrains) for one in found if one.value is not None]
