@@ -30,7 +30,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import NotRecorded
 
 from .gaps import named
-from .style import in_html, sets_named, three_digits
+from .style import in_html, sets_named, three_digits, title
 
 CONFIRMED, CONTRADICTED, DEPENDS = "confirmed", "contradicted", "depends on"
 INCONCLUSIVE, NOT_MEASURED = "inconclusive", "not measured"
@@ -71,7 +71,8 @@ class Effect:
     `region`: None where it comes from the spread of Retrain over seeds and that is not known. `paper`: the paper's own
     number, in words. `choice`: which of several choices this is, such as an attack. `void`: why the check could not
     have failed, or could not have held. `spread`: the standard deviation of the same number of Retrain over seeds.
-    `classes`: the same effect by class, all classes there are. `missing`: the replicates that a record lacks.
+    `classes`: the same effect by class, all classes there are. `missing`: the replicates that a record lacks. `than`:
+    what the number is counted from, in words that follow it, where the claim does not say.
     """
 
     what: str
@@ -84,6 +85,7 @@ class Effect:
     spread: float | None = None
     classes: Mapping[str, float] = field(default_factory=dict)
     missing: Sequence[str] = ()
+    than: str = ""
 
     @property
     def mean(self) -> float:
@@ -162,6 +164,25 @@ class Judgement:
         return span(min(means), max(means), self.counted[0].effect.unit) if means else ""
 
     @property
+    def than(self) -> str:
+        """What the size is counted from, in plain text that follows it; "" where the claim says so."""
+        return self.counted[0].effect.than if self.counted else ""
+
+    @property
+    def secondary(self) -> str:
+        """How many of the secondary checks hold, of those that are counted, in words; "" where none is."""
+        holds = [check.holds for check in self.checks if check.holds is not None]
+        count, failed = len(holds), holds.count(False)
+        if not holds:
+            return ""
+        if 0 < failed < count:
+            return f"{failed} of {count} secondary checks fail{'s' * (failed == 1)}"
+        do = "fail" if failed else "hold"
+        if count == 1:
+            return f"its one secondary check {do}s"
+        return f"{'both' if count == 2 else f'all {count}'} secondary checks {do}"
+
+    @property
     def interval(self) -> str:
         """The interval of the effect in plain text; what stands in its way where there is none."""
         if not self.counted:
@@ -179,7 +200,7 @@ class Judgement:
     @property
     def size(self) -> str:
         """The size of the effect beside the paper's, in plain text: `24.9 times; paper: 4.8 times`; "" without one."""
-        return self.measured + (f"; paper: {self.paper}" if self.paper else "")
+        return f"{self.measured} {self.than}".strip() + (f"; paper: {self.paper}" if self.paper else "")
 
 
 CLAIMS: dict[int, Claim] = {}
@@ -281,9 +302,14 @@ def needs(experiment: Experiment, *names: str) -> None:
     """Raise CannotTest where a run has not these models, or one of them diverged."""
     for name in names:
         if name not in experiment.names:
-            raise CannotTest(f"the profile does not run {name}")
+            raise CannotTest(not_run(name))
         if name not in experiment.sound:
             raise CannotTest(f"{name} diverged")
+
+
+def not_run(model: str) -> str:
+    """What a reader is told of a model that a run does not have."""
+    return f"{title(model)} was not run"
 
 
 def about_one_class(experiment: Experiment) -> None:
@@ -368,6 +394,7 @@ def table(runs: Mapping[str, Sequence[Judgement]]) -> Styler:
         inside += [f"{_mark(check.holds)} {sets_named(check.rule)}: {sets_named(check.measured)}"
                    for check in found.checks]  # fmt: skip
         summary = f"<b>{sets_named(found.verdict)}</b>" + (f", {sets_named(found.size)}" if found.size else "")
+        summary += f"; {found.secondary}" if found.secondary else ""
         return f"<details><summary>{summary}</summary>{'<br>'.join(inside)}</details>"
 
     rows = {}
@@ -389,7 +416,7 @@ def _told(test: Weighed) -> list[str]:
     """What is behind the verdict on one effect, as lines of HTML."""
     effect, unit = test.effect, test.effect.unit
     heading = f"{effect.choice}: {effect.what}" if effect.choice else effect.what
-    lines = [f"<b>{sets_named(heading)}</b>: {amount(effect.mean, unit)}"]
+    lines = [f"<b>{sets_named(heading)}</b>: {f'{amount(effect.mean, unit)} {effect.than}'.strip()}"]
     if test.interval:
         lines[0] += f", interval {_within(test.interval, unit)}, {len(effect.values)} replicates ({test.verdict})"
     elif len(effect.values) == 1:
@@ -399,7 +426,7 @@ def _told(test: Weighed) -> list[str]:
     if effect.paper:
         lines.append(f"the paper: {sets_named(effect.paper)}")
     if effect.region:
-        lines.append(f"the claim holds {_where(effect.region, unit)}: {sets_named(effect.region.why)}")
+        lines.append(f"the claim holds {region(effect)}: {sets_named(effect.region.why)}")
     if effect.void:
         lines.append(f"not counted: {sets_named(effect.void)}")
     if len(effect.values) > 1:
@@ -409,13 +436,17 @@ def _told(test: Weighed) -> list[str]:
         mean = amount(statistics.fmean(each), unit)
         lines.append(f"{len(each)} classes: {mean} on average, {span(min(each), max(each), unit)}")
     if effect.missing:
-        lines.append(f"not recorded: {sets_named('; '.join(effect.missing))}")
+        lines.append(f"missing: {sets_named('; '.join(effect.missing))}")
     return lines
 
 
-def _where(region: Bounds, unit: str) -> str:
-    if math.isinf(region.high):
-        return f"above {amount(region.low, unit)}"
-    if math.isinf(region.low):
-        return f"below {amount(region.high, unit)}"
-    return f"from {span(region.low, region.high, unit)}"
+def region(effect: Effect) -> str:
+    """Where an effect has to lie for the claim to hold, in plain text; "" where no region is known."""
+    if effect.region is None:
+        return ""
+    low, high, unit = effect.region.low, effect.region.high, effect.unit
+    if math.isinf(high):
+        return f"above {amount(low, unit)}"
+    if math.isinf(low):
+        return f"below {amount(high, unit)}"
+    return f"from {span(low, high, unit)}"

@@ -22,7 +22,8 @@ from bu_core.experiment.measurement import measurement
 from bu_core.experiment.metrics import attack, attack_shadow, evaluation
 from bu_core.experiment.record import NotRecorded, Record
 
-from .claims import CannotTest, between_two
+from .claims import CannotTest, between_two, not_run
+from .gaps import named
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def _called_members(scores: attacks.Scores) -> float:
 
 @dataclass(frozen=True)
 class Values:
-    """A number by replicate, and which replicates lack it and why, in words."""
+    """A number by replicate, and which replicates lack it and why, in words, those with one reason together."""
 
     found: dict[str, float]
     missing: list[str] = field(default_factory=list)
@@ -128,7 +129,7 @@ def seen(run: Experiment, model: str) -> Told:
     diverged.
     """
     if model != "original" and model not in run.config.methods:
-        raise CannotTest(f"the profile does not run {model}")
+        raise CannotTest(not_run(model))
     known = _SEEN.setdefault(run, {})
     if model not in known:
         known[model] = _recorded(run, model)
@@ -157,7 +158,7 @@ def over(experiment: Experiment, ask: Callable[[Experiment], float]) -> Values:
 
     Raises the first reason where there is no number at all.
     """
-    found, missing, reasons = dict[str, float](), list[str](), []
+    found, missing, reasons = dict[str, float](), dict[str, list[str]](), []
     asked = replicates(experiment)
     if experiment not in asked.values():
         asked = asked | {"this run": experiment}
@@ -167,11 +168,11 @@ def over(experiment: Experiment, ask: Callable[[Experiment], float]) -> Values:
         try:
             found[name] = ask(run)
         except (NotRecorded, CannotTest) as reason:
-            missing.append(f"{name} ({reason})")
+            missing.setdefault(named(reason), []).append(name)
             reasons.append(reason)
     if not found:
         raise reasons[-1]
-    return Values(found, missing)
+    return Values(found, [f"{', '.join(names)} ({reason})" for reason, names in missing.items()])
 
 
 def attacks_made(experiment: Experiment) -> list[str]:

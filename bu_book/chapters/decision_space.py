@@ -46,6 +46,7 @@ from ..claims import (
     at_most,
     claim,
     needs,
+    not_run,
 )
 from ..replicates import Values, over
 from ..style import GREY, INK, PAPER, as_table, in_figure, number, set_title, title
@@ -486,7 +487,7 @@ def clustered(experiment: Experiment, model: str) -> Compactness:
 def silhouette(run: Experiment, model: str) -> float:
     """The mean silhouette of D_f in a model of a replicate, which an old record has of the models in its map."""
     if model != "original" and model not in run.config.methods:
-        raise CannotTest(f"the profile does not run {model}")
+        raise CannotTest(not_run(model))
     try:
         return clustered(run, model).forget
     except NotRecorded as reason:

@@ -15,7 +15,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
 from bu_core.measures import entropy_bins
 
-from ..claims import Bounds, CannotTest, Check, Effect, Evidence, above, claim, needs
+from ..claims import Bounds, CannotTest, Check, Effect, Evidence, above, claim, needs, not_run
 from ..replicates import over, seen
 from ..style import INK, as_table, colour, number, set_title, title
 
@@ -105,8 +105,10 @@ def entropy_like_retrain(experiment: Experiment) -> Evidence:
         if statistics.fmean(retrained.found.values()) + limit >= math.log(len(experiment.dataset.classes)):
             void = "two Retrains may lie further apart than an even answer lies from one of them"
     effect = Effect(
-        "how far Random Labels' entropy of D_f lies above Retrain's, less Boundary Shrink's distance from it",
+        "how much further the mean entropy of D_f lies above Retrain's after Random Labels than it lies off Retrain's, "
+        "on either side, after Boundary Shrink",
         "nats", values.found, region, "far beyond", "", void, retrained.spread, missing=values.missing,
+        than="further from Retrain than Shrink",
     )  # fmt: skip
 
     def others() -> list[Check]:
@@ -124,7 +126,7 @@ def checks(found: Metrics) -> list[Check]:
 
     def distance(name: str) -> float:
         if (measured := found.methods[name].entropy.distance_to_retrain) is None:
-            raise CannotTest("the profile does not run retrain")
+            raise CannotTest(not_run("retrain"))
         return measured.wasserstein
 
     boundary = {"boundary_shrink": "Boundary Shrink", "boundary_expanding": "Boundary Expanding"}

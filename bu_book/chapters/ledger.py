@@ -61,9 +61,10 @@ def table(found: dict[str, list[Judgement]]) -> Styler:
     for each in judgements:
         claim, interval = each.claim, each.interval
         chapter = claim.evidence.__module__.rpartition(".")[2]
+        checks = f"<br><small>{each.secondary}</small>" if each.secondary else ""
         rows[f'{claim.number}. <a href="{chapter}.html">{sets_named(claim.short)}</a>'] = {
-            "verdict": f"<b>{sets_named(each.verdict)}</b>",
-            "measured": _unbroken(each.measured or "–"),
+            "verdict": f"<b>{sets_named(each.verdict)}</b>{checks}",
+            "measured": f"{_unbroken(each.measured or '–')} {sets_named(each.than)}".strip(),
             "interval": _unbroken(interval or "–"),
             "paper": sets_named(each.paper or "–"),
         }

@@ -372,7 +372,9 @@ def _verdicts(record: Record, repeats: Record) -> list[Said]:
         Said("as the paper says ({:.1f} %; paper: 5.94 %)", (left[SHRINK].mean(),)),
         Said("than Shrink ({:+.1f} points; paper: +3.02 points)", ((left[EXPANDING] - left[SHRINK]).mean(),)),
         Said("than Shrink ({:+.1f} points; paper: +1.32 points)", (less.mean(),)),
-        Said("far beyond Retrain's ({:+.2f} nats; paper: far beyond)", (beyond.mean(),)),
+        Said(
+            "far beyond Retrain's ({:+.2f} nats further from Retrain than Shrink; paper: far beyond)", (beyond.mean(),)
+        ),
         Said("keeps a high ASR ({:+.1f} to {:+.1f} points; paper: fairly high)", ends(above("finetune"), tells_above)),
         Said("has an ASR of 0 ({:.1f} to {:.1f} %; paper: 0 %)", ends(asr["fisher"], reads)),
         Said("Amnesiac's ASR is Retrain's ({:+.1f} to {:+.1f} points; paper: close)", ends(above("amnesiac"), tells)),

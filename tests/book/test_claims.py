@@ -158,7 +158,7 @@ def test_a_check_that_could_not_have_failed_is_not_counted():
 # --- judging --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [CannotTest("the profile does not run fisher"), NotRecorded("timing: not recorded")])
+@pytest.mark.parametrize("reason", [CannotTest("Fisher was not run"), NotRecorded("timing: not recorded")])
 def test_a_claim_that_lacks_something_is_not_measured_and_says_what(experiment: Experiment, reason: Exception):
     judgement = judge(claim_on(reason), experiment)
     assert (judgement.verdict, judgement.tests, judgement.reason) == (NOT_MEASURED, [], str(reason))
@@ -196,7 +196,7 @@ def test_a_claim_is_judged_once_for_an_experiment(experiment: Experiment):
 
 def test_a_method_that_was_not_run_is_named(experiment: Experiment):
     needs(experiment, "original", "retrain")
-    with pytest.raises(CannotTest, match="does not run fisher"):
+    with pytest.raises(CannotTest, match="Fisher was not run"):
         needs(experiment, "retrain", "fisher")
 
 
@@ -249,6 +249,33 @@ def test_the_size_of_an_effect_is_told_in_one_line():
     assert (judged.size, judged.interval) == ("5.0 to 9.0 %", "2 choices")
 
 
+def test_a_number_that_is_counted_from_something_else_says_from_what():
+    further = effect([0.4, 0.5], than="further than the other", paper="far")
+    judged = verdict(claim_on(Evidence([further])), Evidence([further]))
+    assert (judged.measured, judged.than) == ("0.5 %", "further than the other")
+    assert judged.size == "0.5 % further than the other; paper: far"
+
+
+@pytest.mark.parametrize(
+    ("holds", "told"),
+    [
+        ([], ""),
+        ([None], ""),
+        ([True, None], "its one secondary check holds"),
+        ([False], "its one secondary check fails"),
+        ([True, True], "both secondary checks hold"),
+        ([True, False, None, True], "1 of 3 secondary checks fails"),
+        ([False, False, True], "2 of 3 secondary checks fail"),
+        ([False] * 3, "all 3 secondary checks fail"),
+        ([True] * 3, "all 3 secondary checks hold"),
+    ],
+)
+def test_the_line_of_a_claim_says_how_many_secondary_checks_hold(holds: list[bool | None], told: str):
+    evidence = Evidence([effect(INSIDE)], lambda: [Check("rule", "measured", each) for each in holds])
+    judged = verdict(claim_on(evidence), evidence)
+    assert (judged.verdict, judged.secondary) == (CONFIRMED, told)
+
+
 def test_the_interval_of_a_single_effect_is_told_with_its_unit():
     several = effect([5.0, 5.4, 4.6], paper="5.94 %")
     judged = verdict(claim_on(Evidence([several])), Evidence([several]))
@@ -281,7 +308,8 @@ def test_the_verdicts_of_several_runs_stand_below_each_other(experiment: Experim
         (claim, run) for claim in ("1. <i>D</i><sub>f</sub> &amp; so on (Table &lt;1&gt;)",) for run in RUNS
     ]
     first, second = table["verdict"]
-    assert first.startswith("<details><summary><b>confirmed</b>, 5.0 %; paper: 5.94 %</summary>")
+    line = "<b>confirmed</b>, 5.0 %; paper: 5.94 %; its one secondary check holds"
+    assert first.startswith(f"<details><summary>{line}</summary>")
     low, high = weigh(shown).interval or (0, 0)
     for line in (
         "<b>A &amp; B: <i>D</i><sub>f</sub> left</b>: 5.0 %, "
@@ -290,7 +318,7 @@ def test_the_verdicts_of_several_runs_stand_below_each_other(experiment: Experim
         "the claim holds from 4.0 to 6.0 %: by the paper's own differences",
         "seed 0 5.0 %, seed 1 5.1 %, seed 2 4.9 %, seed 3 5.0 %",
         "2 classes: 6.0 % on average, 5.0 to 7.0 %",
-        "not recorded: seed 9 (&lt;not&gt; recorded)",
+        "missing: seed 9 (&lt;not&gt; recorded)",
         "✓ <i>D</i><sub>rt</sub> is small: 5 %",
         "– rule: why",
     ):

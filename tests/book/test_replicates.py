@@ -74,8 +74,19 @@ def test_classes_are_those_elsewhere_and_the_runs_own(experiment: Experiment):
 
 
 def test_a_method_that_a_run_has_not_is_no_number(experiment: Experiment):
-    with pytest.raises(CannotTest, match="does not run fisher"):
+    with pytest.raises(CannotTest, match="Fisher was not run"):
         over(experiment, lambda run: seen(run, "fisher").accuracy["forget_train"])
+
+
+def test_replicates_that_lack_the_same_are_named_together(experiment: Experiment):
+    """A reader is told once what is missing, and of which seeds."""
+
+    def ask(run: Experiment) -> float:
+        if run is not experiment:
+            raise CannotTest("Finetune was not run")
+        return 1.0
+
+    assert over(experiment, ask).missing == ["seed 1, seed 2 (Finetune was not run)"]
 
 
 def test_a_replicate_that_diverged_is_missing(tmp_path: Path):
@@ -96,7 +107,7 @@ def test_what_a_record_lacks_is_missing_and_named(tmp_path: Path, monkeypatch: p
     assert shown.record is not None
     values = over(shown, forgot)
     assert list(values.found) == ["seed 0"]
-    assert len(values.missing) == 1 and values.missing[0].startswith("seed 1 (")
+    assert values.missing == ["seed 1 (the accuracies of Boundary Shrink)"]
     with pytest.raises(NotRecorded):
         over(shown, lambda run: seen(run, "retrain").accuracy["forget_train"])
 

@@ -160,7 +160,7 @@ def test_a_replicate_that_lacks_a_model_is_named():
     run = replicated(full, {"original": told(100)}, full | {"boundary_shrink": told(5.8)})
     (test,) = judged(1, run).tests
     assert list(test.effect.values) == ["seed 0", "seed 2"]
-    assert test.effect.missing == ["seed 1 (the profile does not run boundary_shrink)"]
+    assert test.effect.missing == ["seed 1 (Boundary Shrink was not run)"]
 
 
 # --- the others ---------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_a_shrink_farther_from_retrain_than_random_labels_fails_one_check(as_in_
 
 
 def test_without_a_distance_there_is_no_verdict(as_in_figure_7: Metrics):
-    with pytest.raises(CannotTest, match="retrain"):
+    with pytest.raises(CannotTest, match="Retrain was not run"):
         entropy.checks(changed(as_in_figure_7, "original", entropy=printed.entropy(None)))
 
 
@@ -73,6 +73,30 @@ def test_the_box_says_who_comes_near_retrain(as_in_figure_7: Metrics):
     far = changed(as_in_figure_7, "boundary_shrink", entropy=printed.entropy(0.85, forget_train=1.1))
     assert "**Random Labels comes nearer to Retrain than Boundary Shrink does.**" in templates("entropy").in_short(far)
     assert "lacks" in templates("entropy").in_short(without(as_in_figure_7, "random_labels"))
+
+
+def test_the_page_works_out_what_the_claim_is_judged_by(as_in_figure_7: Metrics):
+    """Random Labels lies 0.8 above Retrain's 1.0, Shrink 0.1: the claim is about the difference."""
+    words = templates("entropy").worked(as_in_figure_7)
+    assert "Random Labels lies +0.80 nats from it, Boundary Shrink 0.10 off" in words
+    assert "+0.80 − 0.10 = +0.70 nats in this run" in words
+    assert f"Retrain {math.e:.2f}" in words and "log 10 = 2.30" in words
+    assert templates("entropy").worked(without(as_in_figure_7, "random_labels")) == ""
+
+
+def test_the_page_says_who_comes_nearest_and_who_no_nearer_than_the_original(as_in_figure_7: Metrics):
+    words = templates("entropy").nearest(as_in_figure_7)
+    assert words.startswith("Of all methods, Boundary Shrink comes nearest to Retrain, at 0.10 nats.")
+    assert "No nearer" not in words
+    far = changed(as_in_figure_7, "amnesiac", entropy=printed.entropy(0.9))
+    words = templates("entropy").nearest(far)
+    assert "No nearer to it than the original, which has forgotten nothing: Amnesiac." in words
+    assert templates("entropy").nearest(changed(as_in_figure_7, "original", entropy=printed.entropy())) == ""
+
+
+def test_the_page_says_of_how_many_images_each_model_is_sure(as_in_figure_7: Metrics):
+    words = templates("entropy").where_curves_begin(as_in_figure_7)
+    assert "at most 0.12 nats" in words and "Original of 5 %, Retrain of 5 %" in words
 
 
 def test_the_table_and_the_comparison_show_the_distance_where_there_is_one(as_in_figure_7: Metrics):

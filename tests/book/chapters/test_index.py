@@ -77,7 +77,7 @@ def test_without_a_method_or_a_record_the_answer_says_why(experiment: Experiment
         raise NotRecorded("*timing* of it")
 
     missing = index.answer(experiment, ask, str, "fisher")
-    assert missing == "Not measured here: the profile does not run fisher."
+    assert missing == "Not measured here: Fisher was not run."
     assert index.answer(experiment, ask, str, "retrain") == "Not recorded of this run: &#42;timing&#42; of it."
 
 

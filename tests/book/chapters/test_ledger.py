@@ -15,6 +15,7 @@ from bu_book.claims import (
     NOT_MEASURED,
     VERDICTS,
     Bounds,
+    Check,
     Claim,
     Effect,
     Evidence,
@@ -47,6 +48,25 @@ def test_claims_are_named_and_not_counted():
     assert listed == "- **confirmed**: claim 3; claim 4."
 
 
+def test_confirmed_claims_whose_secondary_checks_fail_are_named_with_what_fails():
+    failing = replace(judgement(3, CONFIRMED), checks=[Check("D_f is small", "9 %", False), Check("b", "c", True)])
+    words = templates("ledger").secondary({CONFIRMED: [failing, judgement(4, CONFIRMED)]})
+    assert "Of 2 confirmed claims 1 have secondary checks that fail." in words
+    assert words.endswith("\n\n- claim 3, does not hold: <i>D</i><sub>f</sub> is small (9 %)")
+    assert templates("ledger").secondary({CONFIRMED: [judgement(4, CONFIRMED)]}) == ""
+
+
+def test_one_claim_is_read_aloud():
+    effect = Effect("what", "points", {"seed 0": 1.0, "seed 1": 1.2, "seed 2": 0.8}, Bounds(0, 9, "why"), "+2 points")
+    asked = judgement(4, CONFIRMED).claim
+    found = Judgement(asked, CONFIRMED, [claims.Weighed(effect, (0.5, 1.5), CONFIRMED)], [])
+    words = templates("ledger").example({CONFIRMED: [found], CONTRADICTED: [judgement(2, CONTRADICTED)]})
+    assert "Claim 4: claim 4. Measured is what, once in each of 3 replicates. The mean is +1.0 points" in words
+    assert "the interval of the mean +0.5 to +1.5 points. The claim holds from +0.0 to +9.0 points: why." in words
+    assert words.endswith("All of the interval lies inside, so the claim is confirmed.")
+    assert templates("ledger").example({CONTRADICTED: [judgement(2, CONTRADICTED)]}) == ""
+
+
 def test_the_table_has_a_line_a_claim_in_the_papers_order():
     chapters.load()
     effect = Effect("what", "points", {"seed 0": 1.0, "seed 1": 1.2, "seed 2": 0.8}, Bounds(0, 9, "why"), "+2 points")
@@ -58,6 +78,9 @@ def test_the_table_has_a_line_a_claim_in_the_papers_order():
     assert second["measured"] == thirteenth["measured"].replace("+1.0 points", "–")
     assert (thirteenth["verdict"], thirteenth["paper"]) == (f"<b>{judged.verdict}</b>", "+2 points")
     assert judged.interval in thirteenth["interval"]
+    checked = replace(judged, checks=[Check("rule", "measured", False)])
+    cell = ledger.table({CONFIRMED: [checked]}).data["verdict"].iloc[0]
+    assert cell == f"<b>{judged.verdict}</b><br><small>its one secondary check fails</small>"
 
 
 def test_the_page_states_the_correction_by_its_numbers():
