@@ -364,6 +364,14 @@ def test_the_box_says_who_looks_away():
     assert "no object" in templates("attention").in_short(findings("centre", **LOOKING_AWAY))
 
 
+def test_shares_are_read_as_multiples_of_an_even_map():
+    words = templates("attention").reading(findings(**LOOKING_AWAY))
+    assert "takes up 30.0 % of the image" in words
+    assert "Original 1.7, Retrain 1.5, Boundary Shrink 1.1, Boundary Expanding 1.4." in words and "Blank" not in words
+    blank = templates("attention").reading(findings(**LOOKING_AWAY | {"retrain": [math.nan] * 4}))
+    assert "Retrain" not in blank and "Blank maps, 4 of 4 at the most, are left out." in blank
+
+
 def test_a_change_whose_interval_holds_0_is_no_looking_away():
     made = checks(findings(**LOOKING_AWAY | {"retrain": [20.0, 70.0, 40.0, 62.0]}))
     assert [check.holds for check in made] == [False, True, True, True]

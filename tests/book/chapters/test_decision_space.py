@@ -366,6 +366,18 @@ def test_the_box_says_whether_the_forgetting_samples_stay_an_island():
     assert "lacks" in templates("decision_space").in_short(space())
 
 
+def test_a_silhouette_is_read_as_a_ratio_of_distances():
+    """0.1: nine tenths as far from its own as from the next; -0.2: one and a quarter times as far."""
+    apart = replace(model_space(), compactness=Compactness(0.4, -0.2, 0.9))
+    shrink = replace(model_space(), destinations=Destinations([100.0, 0.0, 0.0, 0.0], 60.0, 36.0, 1.0))
+    words = templates("decision_space").reading(space(retrain=apart, boundary_shrink=shrink))
+    assert "samples are 0.90 times as far from each other as from the next class" in words
+    assert "in Retrain 1.25 times" in words and "36 of 100 get Retrain's class" in words
+    stayed = space(retrain=apart, boundary_shrink=model_space(to_nearest=None))
+    assert "Where they go" not in templates("decision_space").reading(stayed)
+    assert templates("decision_space").reading(space()) == ""
+
+
 def test_the_map_names_its_clusters_and_escapes_their_names():
     figure = decision_map(space())
     original, shrink = figure.axes[0], figure.axes[1]

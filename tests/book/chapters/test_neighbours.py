@@ -13,6 +13,7 @@ from bu_book.chapters.neighbours import (
     EPSILON_GRID,
     Neighbours,
     NeighbourSearch,
+    Outcome,
     SearchResult,
     checks,
     compared,
@@ -21,7 +22,7 @@ from bu_book.chapters.neighbours import (
     measure,
     searched,
 )
-from bu_core.data import LabelledImages
+from bu_core.data import SPLITS, LabelledImages
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import metrics
 from bu_core.models import Classifier
@@ -242,6 +243,25 @@ def test_the_box_says_what_comes_of_each_search(measured: Neighbours):
     )
     diverged = replace(measured, outcomes={"fgsm": None, "pgd": measured.outcomes["pgd"]})
     assert words != (said := templates("neighbours").in_short(diverged)) and "diverged" in said
+
+
+def test_the_page_weighs_the_labels_against_the_outcome(measured: Neighbours):
+    def of(left: float, alike: float | None) -> Outcome:
+        return Outcome(dict.fromkeys(SPLITS, 0.0) | {"forget_train": left}, alike)
+
+    agreement = [60.0] * len(measured.epsilons)
+    fixed = replace(
+        measured,
+        comparison=replace(measured.comparison, agreement=agreement),
+        outcomes={"fgsm": of(5.2, 36), "pgd": of(4.8, 38)},
+    )
+    words = templates("neighbours").reading(fixed)
+    assert f"moves each pixel by {255 * measured.epsilon:.0f} of its 255 levels. 40 of 100 images then" in words
+    assert "differ by 0.4 points on $D_f$. So which of the classes near it" in words
+    assert words.endswith("after one step, and 38 that after several. Neither search finds Retrain's labels.")
+    apart = replace(fixed, outcomes={"fgsm": of(45.0, None), "pgd": of(5.0, None)})
+    assert templates("neighbours").reading(apart).endswith("differ by 40.0 points on $D_f$.")
+    assert templates("neighbours").reading(replace(fixed, outcomes={"fgsm": None, "pgd": None})) == ""
 
 
 def test_the_figures_show_every_epsilon_and_every_class(measured: Neighbours):
