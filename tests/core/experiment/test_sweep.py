@@ -154,6 +154,16 @@ def test_processes_of_joblib_are_started_anew_where_one_is_killed():
 
 
 @pytest.mark.slow
+def test_a_worker_of_a_local_cluster_does_not_watch_itself():
+    dask = pytest.importorskip("dask")
+    pytest.importorskip("distributed")
+    with workers.workers(1, "local:1") as hands:
+        told = {name: hands.submit(dask.config.get, name) for name in workers.UNWATCHED}
+        assert {name: found.result() for name, found in told.items()} == workers.UNWATCHED
+        assert hands.submit(os.getenv, "MALLOC_TRIM_THRESHOLD_").result() is None
+
+
+@pytest.mark.slow
 def test_a_cluster_finds_the_same_with_and_without_a_shared_folder_and_though_a_worker_is_killed(
     here: tuple[Path, Sweep, list[str]], tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ):
