@@ -25,6 +25,7 @@ MEASURED = {
     "feature_map": "the decision space",
     "fisher_sweep": "Fisher Forgetting at several strengths of its noise",
     "forgetting_curve": "the accuracies epoch by epoch",
+    "held_out": "the auditors against whom no setting is trained",
     "ladder": "the ladder of audits",
     "map_floors": "the least value of the attention maps",
     "masked_ladder": "the ladder of audits of the masked original",

@@ -48,6 +48,7 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
                     lasting.measure(experiment, everything=True)
                     lasting.chosen(experiment, everything=True)
                     lasting.every_class(experiment, everything=True)
+                    lasting.otherwise(experiment, everything=True)
             continue
         metrics(experiment)
         for chapter in chapters.load().values():

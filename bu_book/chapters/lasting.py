@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from bu_core.audits.few_shot import FewShot
+from bu_core.audits.held_out import HeldOut
 from bu_core.audits.ladder import Climb
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
-from bu_core.experiment.lasting import WORTH, Trace, trace
+from bu_core.experiment.lasting import WORTH, Trace, held_out, trace
 from bu_core.experiment.mechanism import Returned, Swap, returned, swap
 from bu_core.experiment.metrics import evaluation
 from bu_core.experiment.record import NotRecorded
@@ -72,6 +73,10 @@ NO_IMAGE = _beside(
 )  # fmt: skip
 LONGER = _beside("lasting method (5,000 images, longer)", "five epochs at 0.003", remaining=5000, lr=3e-3, epochs=5)
 HIGHER = _beside("lasting method (5,000 images, higher rate)", "five epochs at 0.01", remaining=5000, lr=1e-2, epochs=5)
+HIDDEN = _beside(
+    "lasting method (hidden features)", "an adversary probes the features at every step", remaining=5000, epochs=2,
+    adversary=0.3,
+)  # fmt: skip
 FROZEN = Setting(
     "lasting method (frozen statistics)",
     SHRINK,
@@ -302,6 +307,41 @@ def _traced(
     return row
 
 
+@dataclass(frozen=True)
+class Otherwise:
+    """What auditors find against whom no setting is trained, by the name of a model's row and by replicate."""
+
+    found: dict[str, dict[str, HeldOut]]
+    gaps: Gaps
+
+    def values(self, called: str, of: Callable[[HeldOut], float]) -> list[float]:
+        """A number of a model, of every replicate that has it."""
+        return [of(each) for each in self.found.get(called, {}).values()]
+
+
+OTHERWISE = (RECOMMENDED, HIDDEN)  # the settings that such auditors look at, beside the original and Retrain
+
+
+def otherwise(experiment: Experiment, everything: bool = False) -> Otherwise | None:
+    """What those auditors find over the replicates, as far as it is recorded; computed with `everything` alone.
+
+    None without recorded replicates, and where nothing is recorded.
+    """
+    runs = replicates(experiment)
+    base = next(iter(runs.values()))
+    if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
+        return None
+    gathering, found = Gathering(), dict[str, dict[str, HeldOut]]()
+    asked: list[tuple[str, str, dict[str, Any]]] = [(title(name), name, {}) for name in ("original", "retrain")]
+    asked += [(setting.called, setting.method, setting.settings) for setting in OTHERWISE]
+    for called, method, settings in asked:
+        for which, run in runs.items():
+            there = run.with_settings(method, **settings) if settings else run
+            if (each := gathering.ask(f"{called}, {which}", held_out, there, method)) is not None:
+                found.setdefault(called, {})[which] = each
+    return Otherwise(found, gathering.gaps) if found else None
+
+
 def whatever_it_sees(experiment: Experiment) -> Returned | None:
     """From which images the class returns to the recommended settings, on the first replicate; None without any."""
     base = next(iter(replicates(experiment).values()))
@@ -320,7 +360,7 @@ def swapped(experiment: Experiment) -> Swap | None:
 
 CHOSEN_FOR = "cifar10"
 CHOSEN_ON = 3  # classes: the first that are not the run's own
-CHOSEN_AMONG = (RECOMMENDED, FEWER, LONGER, HIGHER)  # the two without a remaining image follow RECOMMENDED
+CHOSEN_AMONG = (RECOMMENDED, FEWER, HIDDEN, LONGER, HIGHER)  # the two without a remaining image follow RECOMMENDED
 
 
 def chosen_on(experiment: Experiment) -> list[int]:
@@ -674,6 +714,27 @@ def classes_table(made: EveryClass | None) -> Styler | None:
             sets_named("D_f before, %"): number(left.before["forget_train"]),
             **{sets_named(called): beside(name, of) for called, of in (NUMBERS[each] for each in HEADLINES)},
             sets_named("price on D_rt, points"): number(price, "+.1f"),
+        }
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
+
+
+AUDITORS: dict[str, Callable[[HeldOut], float]] = {
+    "nearest neighbours": lambda found: found.neighbours,
+    "small network": lambda found: found.network,
+    "linear probe, one block earlier": lambda found: found.earlier,
+}
+
+
+def otherwise_table(made: Otherwise | None) -> Styler | None:
+    """What each of AUDITORS recalls of D_ft in percent, a row a model: means, and from least to most."""
+    if made is None:
+        return None
+    rows = {}
+    for called in made.found:
+        values = {auditor: made.values(called, of) for auditor, of in AUDITORS.items()}
+        rows[in_html(called)] = {
+            f"{auditor}, %": f"{statistics.fmean(each):.1f} ({min(each):.1f} to {max(each):.1f})"
+            for auditor, each in values.items()
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
 

@@ -7,6 +7,7 @@ keeps the class there, or that ruins what remains, is not relearned: its row say
 from dataclasses import dataclass
 
 from ..audits import few_shot, ladder, neighbours, probe, relearning, threshold
+from ..audits import held_out as auditors
 from ..audits.evidence import Evidence
 from ..data import SPLITS
 from ..measures import accuracy
@@ -72,6 +73,12 @@ def trace(experiment: Experiment, model: str) -> Trace:
         relearn_remaining=relearning.relearn_remaining(suspect, experiment.recipe).best if worth else None,
         relearn_few=relearning.relearn_few(suspect, original, experiment.recipe).steps if worth else None,
     )
+
+
+@measurement(of=(), constants=lambda: ladder.constants() | auditors.constants())
+def held_out(experiment: Experiment, model: str) -> auditors.HeldOut:
+    """What auditors find, after re-estimation, against whom no setting is trained."""
+    return auditors.held_out(experiment.evidence(model).reestimated)
 
 
 def _erased(evidence: Evidence) -> float:

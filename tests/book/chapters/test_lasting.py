@@ -8,6 +8,7 @@ import pytest
 from bu_book.chapters import lasting
 from bu_book.chapters.lasting import ABLATION, FROZEN, LASTING, NO_IMAGE, RECOMMENDED, TUNED_TITLE, Lasting, Left, Row
 from bu_book.gaps import Gaps
+from bu_core.audits.held_out import HeldOut
 from bu_core.config import PROFILES, Config
 from bu_core.data import SPLITS
 from bu_core.experiment import record
@@ -270,6 +271,30 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
     assert shown.data.iloc[:, -1].tolist() == ["-1.0", "+1.5", "–"]
     assert "on CIFAR-10 alone" in templates("lasting").on_every_class(None)
     assert lasting.classes_table(None) is None
+
+
+def test_features_that_forget_are_told_beside_retrain_with_what_stays():
+    hidden = row(lasting.HIDDEN.called, "lasting", lasting.SHRINK, 20_000, left(0.1, 20.0, steps=30),
+                 left(0.1, 22.0, steps=34))  # fmt: skip
+    words = templates("lasting").hidden(planted(hidden))
+    assert "With a weight of 0.3, in 2 epochs beside 5,000 images" in words
+    assert "the few shots 21.0 % of $D_{ft}$ (without it 31.0; Retrain 18.0 to 22.0)" in words
+    assert "**What stays is how fast it is learned again:** 32 steps" in words
+    assert "on CIFAR-10 alone" in templates("lasting").hidden(planted())
+
+
+def test_auditors_against_whom_nothing_was_trained_are_told_by_their_means():
+    found = {
+        "Retrain": {"seed 0": HeldOut(20.0, 30.0, 40.0), "seed 1": HeldOut(24.0, 34.0, 44.0)},
+        lasting.HIDDEN.called: {"seed 0": HeldOut(25.0, 35.0, 45.0), "seed 1": HeldOut(27.0, 37.0, 47.0)},
+    }
+    made = lasting.Otherwise(found, Gaps())
+    words = templates("lasting").whoever_asks(made)
+    assert "nearest neighbours: 26.0 %, of Retrain 20.0 to 24.0" in words
+    assert "linear probe, one block earlier: 46.0 %, of Retrain 40.0 to 44.0" in words
+    assert lasting.otherwise_table(made).data.iloc[0].tolist()[0] == "22.0 (20.0 to 24.0)"
+    assert templates("lasting").whoever_asks(None) == ""
+    assert lasting.otherwise_table(None) is None
 
 
 def test_the_record_of_replicates_holds_several_classes():
