@@ -73,9 +73,10 @@ NO_IMAGE = _beside(
 )  # fmt: skip
 LONGER = _beside("lasting method (5,000 images, longer)", "five epochs at 0.003", remaining=5000, lr=3e-3, epochs=5)
 HIGHER = _beside("lasting method (5,000 images, higher rate)", "five epochs at 0.01", remaining=5000, lr=1e-2, epochs=5)
-HIDDEN = _beside(
-    "lasting method (hidden features)", "an adversary probes the features at every step", remaining=5000, epochs=2,
-    adversary=0.3,
+# The second recommendation: slower, and for whoever hands out weights.
+DEEP = _beside(
+    "lasting method (deep)", "an adversary probes the features, and two steps learn the class again, before each step",
+    remaining=5000, epochs=2, adversary=0.3, relearn_steps=2,
 )  # fmt: skip
 FROZEN = Setting(
     "lasting method (frozen statistics)",
@@ -120,6 +121,7 @@ ABLATION = (
     _beside("dispersed features", "features of D_f are kept apart", disperse=1.0),
     _beside("two blocks reset", "the last two blocks learn anew", reset=2),
     _beside("faster early layers", "four times the rate in the first layer, falling to it in the last", early=4.0),
+    _beside("features hidden", "an adversary, two epochs beside 5,000 images", remaining=5000, epochs=2, adversary=0.3),
     _beside("relearned on the way", "two steps learn the class again before each that forgets it", relearn_steps=2),
     Setting(
         "Random Labels", "random_labels", {"batchnorm": "remaining", "remaining": 1000, "lr": 1e-3, "epochs": 1},
@@ -319,7 +321,7 @@ class Otherwise:
         return [of(each) for each in self.found.get(called, {}).values()]
 
 
-OTHERWISE = (RECOMMENDED, HIDDEN)  # the settings that such auditors look at, beside the original and Retrain
+OTHERWISE = (RECOMMENDED, DEEP)  # the settings that such auditors look at, beside the original and Retrain
 
 
 def otherwise(experiment: Experiment, everything: bool = False) -> Otherwise | None:
@@ -360,7 +362,7 @@ def swapped(experiment: Experiment) -> Swap | None:
 
 CHOSEN_FOR = "cifar10"
 CHOSEN_ON = 3  # classes: the first that are not the run's own
-CHOSEN_AMONG = (RECOMMENDED, FEWER, HIDDEN, LONGER, HIGHER)  # the two without a remaining image follow RECOMMENDED
+CHOSEN_AMONG = (RECOMMENDED, FEWER, DEEP, LONGER, HIGHER)  # the two without a remaining image follow RECOMMENDED
 
 
 def chosen_on(experiment: Experiment) -> list[int]:

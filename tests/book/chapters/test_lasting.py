@@ -273,20 +273,20 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
     assert lasting.classes_table(None) is None
 
 
-def test_features_that_forget_are_told_beside_retrain_with_what_stays():
-    hidden = row(lasting.HIDDEN.called, "lasting", lasting.SHRINK, 20_000, left(0.1, 20.0, steps=30),
-                 left(0.1, 22.0, steps=34))  # fmt: skip
-    words = templates("lasting").hidden(planted(hidden))
-    assert "With a weight of 0.3, in 2 epochs beside 5,000 images" in words
-    assert "the few shots 21.0 % of $D_{ft}$ (without it 31.0; Retrain 18.0 to 22.0)" in words
-    assert "**What stays is how fast it is learned again:** 32 steps" in words
-    assert "on CIFAR-10 alone" in templates("lasting").hidden(planted())
+def test_features_that_forget_are_told_beside_the_range_of_the_retrains():
+    deep = row(lasting.DEEP.called, "lasting", lasting.SHRINK, 20_000, left(0.1, 20.0), left(0.1, 21.0, steps=34))
+    words = templates("lasting").deep(planted(deep))
+    assert "`adversary: 0.3` and `relearn_steps: 2`, in 2 epochs beside 5,000 images" in words
+    assert "trains on 50 times fewer images than Retrain" in words
+    assert "few shots, linear probe" in words
+    assert "- Outside by more: relearning on few 42.0 steps (Retrain 50.0 to 50.0)." in words
+    assert "on CIFAR-10 alone" in templates("lasting").deep(planted())
 
 
 def test_auditors_against_whom_nothing_was_trained_are_told_by_their_means():
     found = {
         "Retrain": {"seed 0": HeldOut(20.0, 30.0, 40.0), "seed 1": HeldOut(24.0, 34.0, 44.0)},
-        lasting.HIDDEN.called: {"seed 0": HeldOut(25.0, 35.0, 45.0), "seed 1": HeldOut(27.0, 37.0, 47.0)},
+        lasting.DEEP.called: {"seed 0": HeldOut(25.0, 35.0, 45.0), "seed 1": HeldOut(27.0, 37.0, 47.0)},
     }
     made = lasting.Otherwise(found, Gaps())
     words = templates("lasting").whoever_asks(made)
