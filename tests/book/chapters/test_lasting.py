@@ -276,7 +276,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
 def test_features_that_forget_are_told_beside_the_range_of_the_retrains():
     deep = row(lasting.DEEP.called, "lasting", lasting.SHRINK, 20_000, left(0.1, 20.0), left(0.1, 21.0, steps=34))
     words = templates("lasting").deep(planted(deep))
-    assert "`adversary: 0.3` and `relearn_steps: 2`, in 2 epochs beside 5,000 images" in words
+    assert "With `adversary: 0.3`, in 2 epochs beside 5,000 images" in words
     assert "trains on 50 times fewer images than Retrain" in words
     assert "few shots, linear probe" in words
     assert "- Outside by more: relearning on few 42.0 steps (Retrain 50.0 to 50.0)." in words
