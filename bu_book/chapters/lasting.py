@@ -84,7 +84,7 @@ FROZEN = Setting(
     "no image at all",
 )
 MORE_TRAINING = (LONGER, HIGHER)
-LASTING = (RECOMMENDED, FEWER, NO_IMAGE, *MORE_TRAINING, FROZEN)
+LASTING = (RECOMMENDED, FEWER, DEEP, NO_IMAGE, *MORE_TRAINING, FROZEN)
 
 # What is looked at on other runs: the same settings, and those that `search` chose for a data set.
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
