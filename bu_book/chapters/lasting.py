@@ -669,7 +669,7 @@ def ablation_table(made: Lasting) -> Styler | None:
     for row in made.rows:
         if row.called in says and row.kind in ("lasting", "ablation"):
             first = {which: left for which, left in row.left.items() if which == made.replicates[0]}
-            name = f"{in_html(row.called)}<br><small>{in_html(says[row.called])}</small>"
+            name = f"{in_html(row.called)}<br><small>{sets_named(says[row.called])}</small>"
             rows[name] = _cells(made, replace(row, left=first), HEADLINES)
     note = " ".join([f"{made.replicates[0].capitalize()} alone.", made.untried.shown()]).strip()
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), note) if len(rows) > 1 else None

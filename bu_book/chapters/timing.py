@@ -464,6 +464,11 @@ class Costs:
         retrain, own = self.retrain.whole, self.methods[name].whole
         return retrain / own if retrain and own else None
 
+    def swaps(self, name: str) -> bool:
+        """Whether a method is faster than Retrain in the rounds and slower in the one run of each, or the reverse."""
+        there = self.in_one_run(name)
+        return there is not None and (there > 1) != (self.methods[name].speed_up.median > 1)
+
     @property
     def widest(self) -> tuple[str, float]:
         """The method whose rounds differ most, and its longest time in times of its shortest."""
@@ -832,7 +837,14 @@ def slow_evidence(found: Costs) -> Evidence:
         for how, times in ways.items()
         if times is not None
     ]
-    return Evidence([effect], lambda: checks, note=_single(found))
+    notes = [_single(found)]
+    if found.fisher_share < 1:
+        notes.append(
+            f"Fisher read {100 * found.fisher_share:.0f} % of D_r; its time on all of it is taken in proportion."
+        )
+    if found.elsewhere and (there := found.in_one_run("fisher")) is not None:
+        notes.append(f"In the one run of each on the other machine it is {1 / found.fisher_share / there:.2f} times.")
+    return Evidence([effect], lambda: checks, note=" ".join(filter(None, notes)))
 
 
 @claim(
@@ -866,7 +878,13 @@ def slower_evidence(found: Costs) -> Evidence:
         checks.append(
             at_least("the share of Boundary Shrink's time that its search takes (half)", found.search.of_shrink, 50)
         )
-    return Evidence([effect], lambda: checks, note=_single(found))
+    notes = [_single(found)]
+    if found.search:
+        times = found.search.in_every_epoch
+        notes.append(
+            f"This book searches once; with a search in every epoch, as released, it would be {times:.2f} times."
+        )
+    return Evidence([effect], lambda: checks, note=" ".join(filter(None, notes)))
 
 
 def _slower(dataset: str) -> float:
