@@ -28,9 +28,10 @@ from bu_core.experiment.over_settings import (
     rates,
 )
 
-from ..claims import NEAR
+from ..claims import NEAR, Effect
 from ..gaps import Gaps, Gathering
 from ..style import GREY, INK, NARROW, as_table, number, set_title, title
+from .attack_success import above_retrain, finetune_not_private
 
 EMPTY = 1  # percent of D_f at the most that claim 3 calls empty
 
@@ -105,6 +106,31 @@ def _known(found: Metrics, name: str) -> Point:
     made = found.methods[name]
     asr = {kind: each.asr.value for kind, each in made.attacks.items() if not ATTACKS[kind].shadows}
     return Point(made.accuracy, {kind: value for kind, value in asr.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Finetune at the run's own rate, trained with several seeds, as the ledger judges it.
+
+    `effects`: by attack, the ASR minus Retrain's by seed, and the ledger's limit. `here`: the same of the run itself,
+    which may be another network than the one that was trained again with its seed, `seed`.
+    """
+
+    seed: str
+    effects: dict[str, Effect]
+    here: dict[str, float]
+
+
+def over_seeds(experiment: Experiment) -> Repeated:
+    """What claim 3 of the ledger is judged by, for the attacks that have several seeds."""
+    effects = {each.choice: each for each in finetune_not_private(experiment).primary if len(each.values) > 1}
+    kinds = [kind for kind, made in ATTACKS.items() if made.title in effects]
+    known = metrics(experiment)
+    return Repeated(
+        f"seed {experiment.config.seed}",
+        {kind: effects[ATTACKS[kind].title] for kind in kinds},
+        {kind: above_retrain(known, kind, "finetune") for kind in kinds},
+    )
 
 
 @dataclass(frozen=True)
@@ -224,8 +250,7 @@ def fisher_table(found: Fisher | None) -> Styler | None:
 def rate_curves(found: Rates) -> Figure | None:
     """A row a method over its learning rates: accuracy at the left, ASR minus Retrain's by attack at the right.
 
-    A mark is filled where D_f is empty. Claim 3 puts Finetune at filled marks above the dotted line. None without a
-    method.
+    A mark is filled where D_f is empty; the dotted line is NEAR points above Retrain. None without a method.
     """
     if not found.curves:
         return None

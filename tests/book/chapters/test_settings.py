@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from bu_book.chapters import settings
-from bu_book.chapters.settings import Fisher, RateCurve, Rates, over_alpha, over_rates
-from bu_book.claims import NEAR
+from bu_book.chapters.settings import Fisher, RateCurve, Rates, Repeated, over_alpha, over_rates
+from bu_book.claims import NEAR, Bounds, Effect
 from bu_book.gaps import Gaps
 from bu_core.data import SPLITS
 from bu_core.experiment import over_settings, record
@@ -41,13 +41,13 @@ def test_the_corner_of_the_claim_is_an_empty_class_and_an_attack_that_finds_more
     assert "**Finetune** empties $D_f$ at 1 of 2 rates" in said
     assert "Above the dotted line: own outputs at 0.1, with 90.0 % of $D_{rt}$." in said
     short = words.by_rate(found)
-    assert short.startswith("**Finetune: as the paper says at 1 of 2 learning rates.**")
-    assert "10 points or more above Retrain by own outputs at 0.1, with 90.0 % of $D_{rt}$ left." in short
+    assert short.startswith("**Finetune: at 1 of 2 learning rates is $D_f$ empty, with an attack that finds 10")
+    assert "That much is found by own outputs at 0.1, with 90.0 % of $D_{rt}$ left." in short
     found.retrain["own_outputs"] = 58.0
     short = words.by_rate(found)
-    assert short.startswith(
-        "**Finetune: as the paper says at none of 2 learning rates.** It empties $D_f$ at 1 of them (0.1)"
-    )
+    assert short.startswith("**Finetune: at none of 2 learning rates is $D_f$ empty")
+    assert "It empties $D_f$ at 1 of them (0.1). But no attack finds so much" in short
+    assert "The 10 points are the limit of this chapter" in short
     assert "the nearest to it is the attack by confidence at 0.1, with +5.0" in short
     assert "nowhere; the nearest to it is the attack by confidence" in words.in_the_corner(found)
     found.retrain["confidence"] = 60.0
@@ -75,6 +75,17 @@ def test_the_table_marks_the_rate_of_the_run_and_has_no_number_of_what_diverged(
     assert settings.rate_table(Rates([], {}, Gaps())) is settings.rate_curves(Rates([], {}, Gaps())) is None
 
 
+def test_other_seeds_are_told_with_the_limit_of_the_ledger_and_one_seed_beside_itself():
+    words = templates("settings")
+    effect = Effect("ASR", "points", {"seed 0": 3.5, "seed 1": -3.6}, Bounds(8.9, float("inf"), ""))
+    said = words.with_other_seeds(Repeated("seed 0", {"own_outputs": effect}, {"own_outputs": -5.4}))
+    assert "**By own outputs:** -3.6 to +3.5 in 2 trainings; the ledger's limit is +8.9." in said
+    assert said.endswith("Trained again, seed 0 gave +3.5; this run has -5.4.")
+    alike = words.with_other_seeds(Repeated("seed 0", {"own_outputs": effect}, {"own_outputs": 3.5}))
+    assert "Trained again" not in alike, "the same network"
+    assert words.with_other_seeds(Repeated("seed 0", {}, {})) == ""
+
+
 def fisher() -> Fisher:
     """With the neuron erased the class is gone whatever the noise; the noise alone takes it at 1e-4."""
     like = dict.fromkeys(SPLITS, 99.0)
@@ -90,8 +101,9 @@ def test_fisher_is_told_beside_the_mask():
     assert "**As in the paper?** On CIFAR-10 it has 61.6 % of $D_r$ left." in words
     assert "The ASR there is 20.0 % by own outputs, 50.0 % by confidence." in words
     short = templates("settings").by_neuron(fisher())
-    assert short.startswith("**Fisher: the erased output neuron forgets, and not the noise.**")
-    assert short.endswith("no noise, 0.0 % of $D_f$ are recognised; with the noise of this run alone, 100.0 %.")
+    assert short.startswith("**Fisher: it is the erased output neuron empties $D_f$, by hiding the class.**")
+    assert "no noise, 0.0 % of $D_f$ are recognised. The noise of this run alone leaves 100.0 % of $D_f$" in short
+    assert short.endswith("of the unseen images $D_{ft}$ it leaves 90.0 %, of 90.0 % before.")
     assert templates("settings").by_neuron(None) == ""
     assert "**Noise alone**, the neuron kept: 90.0 % of $D_r$, 100.0 % of $D_f$" in words
     assert "below 10 % at a strength of 0.0001; there 90.0 % of $D_{rt}$ are left" in words
