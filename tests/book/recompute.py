@@ -306,8 +306,8 @@ def _instead(record: Record, repeats: Record) -> list[Said]:
             (lasting, min(retrains), max(retrains)),
         ),
         Said(
-            "leaves {:.0f} %. What stays: whoever trains it further on such images has half of the class back in "
-            "{:.0f} steps, with a Retrain in {:.0f} to {:.0f}.",
+            "leaves {:.0f} %, less than a Retrain does. What stays: whoever trains it further on such images has half "
+            "of the class back in {:.0f} steps, with a Retrain in {:.0f} to {:.0f}.",
             (
                 statistics.fmean(_five_shots(found["few_shot"]) for found in deep),
                 statistics.fmean(found["relearn_few"] for found in deep),
