@@ -251,6 +251,10 @@ def test_the_sentences_tell_what_each_request_came_to():
         "after re-estimation: Original -2.0, Boundary Shrink -3.0, Boundary Expanding -13.0, Lasting method -3.0."
         in classes
     )
+    assert "takes the original from" not in classes
+    costly = of_classes(3, 4, expanding=50)
+    costly.models["original"] = answer(remembered(100, 82, 81), remembered(100, 82, 67))
+    assert "of its own: it takes the original from 81.0 to 67.0 %." in words.class_by_class(Beyond([costly]))
     assert "After 1 of 2 methods, less is recognised of 2 classes than of 1" in classes
     assert "Not all of it had gone" not in classes
     stays = of_classes(3, 4, expanding=50)

@@ -41,11 +41,13 @@ def test_the_corner_of_the_claim_is_an_empty_class_and_an_attack_that_finds_more
     assert "**Finetune** empties $D_f$ at 1 of 2 rates" in said
     assert "Above the dotted line: own outputs at 0.1, with 90.0 % of $D_{rt}$." in said
     short = words.by_rate(found)
-    assert short.startswith("**Finetune: at 1 of 2 learning rates is $D_f$ empty, with an attack that finds 10")
+    assert short.startswith(
+        "**Finetune: $D_f$ is empty and an attack finds 10 points more than after Retrain at 1 of 2 "
+    )
     assert "That much is found by own outputs at 0.1, with 90.0 % of $D_{rt}$ left." in short
     found.retrain["own_outputs"] = 58.0
     short = words.by_rate(found)
-    assert short.startswith("**Finetune: at none of 2 learning rates is $D_f$ empty")
+    assert "than after Retrain at none of 2 learning rates.**" in short
     assert "It empties $D_f$ at 1 of them (0.1). But no attack finds so much" in short
     assert "The 10 points are the limit of this chapter" in short
     assert "the nearest to it is the attack by confidence at 0.1, with +5.0" in short
@@ -101,9 +103,9 @@ def test_fisher_is_told_beside_the_mask():
     assert "**As in the paper?** On CIFAR-10 it has 61.6 % of $D_r$ left." in words
     assert "The ASR there is 20.0 % by own outputs, 50.0 % by confidence." in words
     short = templates("settings").by_neuron(fisher())
-    assert short.startswith("**Fisher: it is the erased output neuron empties $D_f$, by hiding the class.**")
+    assert short.startswith("**Fisher: it is the erased output neuron that empties $D_f$, by hiding the class.**")
     assert "no noise, 0.0 % of $D_f$ are recognised. The noise of this run alone leaves 100.0 % of $D_f$" in short
-    assert short.endswith("of the unseen images $D_{ft}$ it leaves 90.0 %, of 90.0 % before.")
+    assert short.endswith("of the unseen images $D_{ft}$ it leaves 90.0 %; before, 90.0 % were recognised.")
     assert templates("settings").by_neuron(None) == ""
     assert "**Noise alone**, the neuron kept: 90.0 % of $D_r$, 100.0 % of $D_f$" in words
     assert "below 10 % at a strength of 0.0001; there 90.0 % of $D_{rt}$ are left" in words
