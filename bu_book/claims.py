@@ -39,6 +39,9 @@ VERDICTS = (CONFIRMED, CONTRADICTED, DEPENDS, INCONCLUSIVE, NOT_MEASURED)  # in 
 FAMILY = 14  # the claims that are judged together
 ERROR = 0.05  # the chance at the most that luck makes any of their verdicts wrong
 
+# The replicate that stands for a run itself where none of the trainings that repeat it has a number.
+THIS_RUN = "this run"
+
 NEAR = 10  # points of ASR within which a secondary check calls two methods close
 
 
@@ -322,8 +325,10 @@ def as_far_as_measured(ask: Callable[[], list[Check]]) -> list[Check]:
     """The secondary checks of a claim, or one that is not counted and says what the run lacks for them."""
     try:
         return ask()
-    except (CannotTest, NotRecorded) as reason:
-        return [Check("secondary checks", named(reason), None)]
+    except CannotTest as reason:
+        return [Check("secondary checks", f"not measured, since {reason}", None)]
+    except NotRecorded as reason:
+        return [Check("secondary checks", f"not recorded of this run: {named(reason)}", None)]
 
 
 Possible = tuple[float, float]  # the least and the largest value that a number could have
@@ -419,6 +424,8 @@ def _told(test: Weighed) -> list[str]:
     lines = [f"<b>{sets_named(heading)}</b>: {f'{amount(effect.mean, unit)} {effect.than}'.strip()}"]
     if test.interval:
         lines[0] += f", interval {_within(test.interval, unit)}, {len(effect.values)} replicates ({test.verdict})"
+    elif list(effect.values) == [THIS_RUN]:
+        lines[0] += ", measured in this run alone, so no interval"
     elif len(effect.values) == 1:
         lines[0] += ", one replicate, so no interval"
     if effect.spread:
@@ -436,7 +443,8 @@ def _told(test: Weighed) -> list[str]:
         mean = amount(statistics.fmean(each), unit)
         lines.append(f"{len(each)} classes: {mean} on average, {span(min(each), max(each), unit)}")
     if effect.missing:
-        lines.append(f"missing: {sets_named('; '.join(effect.missing))}")
+        lacking = "the repeated trainings do not have it" if THIS_RUN in effect.values else "missing"
+        lines.append(f"{lacking}: {sets_named('; '.join(effect.missing))}")
     return lines
 
 

@@ -21,6 +21,7 @@ MEASURED = {
     "attention_maps": "the attention maps",
     "channel_shift": "the offset of each channel",
     "class_statistics": "each class's statistics",
+    "clustered": "the clusters",
     "evaluation": "the accuracies",
     "feature_map": "the decision space",
     "fisher_sweep": "Fisher Forgetting at several strengths of its noise",

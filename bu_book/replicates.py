@@ -22,7 +22,7 @@ from bu_core.experiment.measurement import measurement
 from bu_core.experiment.metrics import attack, attack_shadow, evaluation
 from bu_core.experiment.record import NotRecorded, Record
 
-from .claims import CannotTest, between_two, not_run
+from .claims import THIS_RUN, CannotTest, between_two, not_run
 from .gaps import named
 
 
@@ -161,9 +161,9 @@ def over(experiment: Experiment, ask: Callable[[Experiment], float]) -> Values:
     found, missing, reasons = dict[str, float](), dict[str, list[str]](), []
     asked = replicates(experiment)
     if experiment not in asked.values():
-        asked = asked | {"this run": experiment}
+        asked = asked | {THIS_RUN: experiment}
     for name, run in asked.items():
-        if name == "this run" and found:
+        if name == THIS_RUN and found:
             break
         try:
             found[name] = ask(run)

@@ -6,9 +6,11 @@ remaining images, without a label and without touching a weight. It restores wha
 restores nothing, that is no proof of forgetting: a single audit looks in one place.
 """
 
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from textwrap import fill
@@ -32,7 +34,7 @@ from bu_core.experiment.per_sample import PerSample, SampleScores, per_sample
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS
 
-from ..claims import about_one_class
+from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, replicates
 from ..style import (
@@ -148,7 +150,8 @@ class Climbed:
     A row is a model's name, or one of CONTROLS or LASTING. `summaries`: of each row that climbed the whole ladder.
     `seeds`: the replicates with which the original climbed, in words. `repeats`: whether they are those of the run that
     the config names for that. `not_climbed`: models of this run that were left out, since nothing of them is recorded
-    and it takes long.
+    and it takes long. `trained_again`: whether the ladder is of people and of other models than the tables: a record
+    keeps no weights of people, so the models were trained once more.
     """
 
     readings: dict[str, dict[str, list[Reading]]]
@@ -157,6 +160,7 @@ class Climbed:
     repeats: bool
     not_climbed: list[str]
     gaps: Gaps
+    trained_again: bool = False
 
     def values(self, row: str, rung: str) -> list[float]:
         """What a rung found, of every replicate that climbed it."""
@@ -185,6 +189,13 @@ class Climbed:
         """Whether a rung tells a model from Retrain in more than half of the replicates that climbed it."""
         verdicts = [each.verdict for each in self.readings[row][rung] if each.side is not None]
         return 2 * verdicts.count("still known") > len(verdicts)
+
+    def by_slack(self, row: str, rung: str) -> bool:
+        """Whether a model is not told from Retrain by the slack alone: its mean lies beyond what the Retrains show."""
+        ends, value = self.measured(rung), self.value(row, rung)
+        if ends is None or value is None or self.told_by(row, rung):
+            return False
+        return not _lowest(rung, ends[0]) <= value <= ends[1]
 
     def told_apart(self, row: str) -> list[str]:
         """The rungs that tell a model from Retrain."""
@@ -236,8 +247,13 @@ class Control:
 
 def _beyond(rung: str, found: Reading) -> bool:
     """Whether a value lies outside the range of the Retrains as they were measured."""
-    low = 0.0 if RUNGS[rung].distance else min(found.retrains)
+    low = _lowest(rung, min(found.retrains))
     return found.value is not None and not low <= found.value <= max(found.retrains)
+
+
+def _lowest(rung: str, least: float) -> float:
+    """The lower end of the range of the Retrains; of a distance 0, which is nearest to them."""
+    return 0.0 if RUNGS[rung].distance else least
 
 
 def _away(found: Reading) -> float | None:
@@ -280,7 +296,18 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
     }
     summaries = {row: [each.summaries for each in every if isinstance(each, Climb)] for row, every in found.items()}
     left = [name for name in base.names if not whole and name not in CLIMBED_HERE]
-    return Climbed(readings, summaries, list(runs), base is not experiment, left, Gaps(lacking))
+    again = base.config.dataset == "faces" and base.record is not None and _other_models(base, readings)
+    return Climbed(readings, summaries, list(runs), base is not experiment, left, Gaps(lacking), again)
+
+
+def _other_models(run: Experiment, readings: Mapping[str, Mapping[str, Sequence[Reading]]]) -> bool:
+    """Whether a model of the ladder names another share of D_f than the model of that name in the tables."""
+    for row in set(readings) & set(run.names):
+        with suppress(NotRecorded):
+            value, known = readings[row]["output"][0].value, evaluation(run, row).accuracy["forget_train"]
+            if value is not None and not math.isclose(value, known, abs_tol=0.1):
+                return True
+    return False
 
 
 def _ladder_rows(
@@ -380,7 +407,7 @@ class SingleImages:
 def single_images(experiment: Experiment, everything: bool = False) -> SingleImages:
     """The audit of single images, as far as it is recorded; it is computed with `everything` alone.
 
-    Raises CannotTest for a run that forgets anything else than one class.
+    Raises CannotTest for a run that forgets anything else than one class, and for a record that is not to have it.
     """
     about_one_class(experiment)
     if not experiment.record and not everything:
@@ -388,6 +415,8 @@ def single_images(experiment: Experiment, everything: bool = False) -> SingleIma
     gathering = Gathering()
     asked = {name: gathering.ask(title(name), per_sample, experiment, name) for name in ASKED_SINGLY}
     found = {name: made for name, made in asked.items() if made is not None}
+    if not found and experiment.record and experiment.record.folder.name != ASKED_ON:
+        raise CannotTest(f"only on the {ASKED_ON} did we train so many models")
     gathering.needs_some(found)
     return SingleImages(found, gathering.gaps)
 

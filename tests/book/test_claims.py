@@ -171,7 +171,13 @@ def test_what_secondary_checks_lack_takes_no_verdict_away(experiment: Experiment
 
     judgement = judge(claim_on(Evidence([effect(INSIDE)], others)), experiment)
     assert judgement.verdict == CONFIRMED
-    assert judgement.checks == [Check("secondary checks", "metrics: not recorded", None)]
+    assert judgement.checks == [Check("secondary checks", "not recorded of this run: metrics: not recorded", None)]
+    cannot = Check("secondary checks", "not measured, since Fisher was not run", None)
+
+    def without_fisher() -> list[Check]:
+        raise CannotTest("Fisher was not run")
+
+    assert claims.as_far_as_measured(without_fisher) == [cannot]
 
 
 def test_secondary_checks_decide_nothing(experiment: Experiment):
@@ -324,6 +330,16 @@ def test_the_verdicts_of_several_runs_stand_below_each_other(experiment: Experim
     ):
         assert line in first.split("<br>") or line in first, line
     assert second == ("<details><summary><b>not measured</b></summary><i>D</i><sub>f</sub> &lt;diverged&gt;</details>")
+
+
+def test_what_the_run_itself_has_alone_is_not_said_to_be_missing(experiment: Experiment):
+    lacking = ["seed 0, seed 1 (the accuracies of Fisher)"]
+    alone = Effect("ASR", "%", {"this run": 29.6}, Bounds(-1, 1, "why"), missing=lacking)
+    judged = judge(claim_on(Evidence([alone])), experiment)
+    shown = claims.table({"ours": [judged]}).data["verdict"].iloc[0]
+    assert "<b>ASR</b>: 29.6 %, measured in this run alone, so no interval<br>" in shown
+    assert "the repeated trainings do not have it: seed 0, seed 1 (the accuracies of Fisher)" in shown
+    assert "missing" not in shown and "one replicate" not in shown
 
 
 def test_there_are_fourteen_claims_with_their_sources():

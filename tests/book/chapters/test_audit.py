@@ -1,15 +1,20 @@
 """Models before and after re-estimation, and what of them comes back: in an experiment, and on planted numbers."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
 
 from bu_book.chapters import audit
 from bu_book.chapters.audit import Audit, Climbed, ModelAudit, SingleImages
 from bu_book.chapters.what_forgets import Curve, CurvePoint, Curves
+from bu_book.claims import CannotTest
 from bu_book.gaps import Gaps
 from bu_book.style import as_svg
 from bu_book.variations import STATISTICS_ALONE, variations
 from bu_core.audits.ladder import RUNGS, Climb, Reading
+from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.metrics import evaluation as evaluate
@@ -259,17 +264,30 @@ def test_the_box_says_what_comes_back_and_who_is_told_by_how_much():
     assert none.startswith("**Not by re-estimation.** Of 8 audits, none tells any of the 1 from a model that never saw")
 
 
+def test_a_ladder_of_people_says_that_its_models_were_trained_once_more(experiment: Experiment, climbed: Climbed):
+    said = "A record keeps no weights of people, so the models of this ladder were trained once more"
+    assert said not in templates("audit").which_models(climbed)
+    assert said in templates("audit").which_models(replace(climbed, trained_again=True))
+    assert not audit._other_models(experiment, climbed.readings)
+    shown = climbed.readings["boundary_shrink"]["output"][0]
+    assert shown.value is not None
+    other = {"boundary_shrink": {"output": [replace(shown, value=shown.value + 1)]}}
+    assert audit._other_models(experiment, other)
+
+
 def test_the_words_of_a_rung_name_who_lies_outside():
     def words(**values: float) -> str:
         return templates("audit").found("probe", planted_ladder(**values))
 
     few = words(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0)
-    told = "the original 100.0, Retrain 12.0 to 18.0 (with the slack 10.0 to 20.0); outside: Boundary Shrink 60.0."
-    assert few.endswith(told)
-    assert words(boundary_shrink=15.0, lasting=16.0).endswith("outside: no method; the lasting method 16.0, inside.")
+    told = "Retrain 12.0 to 18.0 (with the slack 10.0 to 20.0); outside even with the slack: Boundary Shrink 60.0."
+    assert few.endswith(f"the original 100.0, {told}")
+    assert words(boundary_shrink=15.0, lasting=16.0).endswith("slack: no method; the lasting method 16.0, inside.")
+    by_slack = words(boundary_shrink=15.0, lasting=19.0)
+    assert by_slack.endswith("the lasting method 19.0, outside Retrain's own range, inside with the slack.")
     four = {"boundary_shrink": 60.0, "boundary_expanding": 70.0, "random_labels": 61.0, "spotter": 65.0}
-    assert words(**four).endswith("outside: all methods, 60.0 to 70.0.")
-    assert words(**four, finetune=15.0).endswith("outside: all methods but Finetune, 60.0 to 70.0.")
+    assert words(**four).endswith("slack: all methods, 60.0 to 70.0.")
+    assert words(**four, finetune=15.0).endswith("slack: all methods but Finetune, 60.0 to 70.0.")
     three = {"finetune": 15.0, "delete": 15.0, "fisher": 15.0}
     assert words(**four, **three, lasting=30.0).endswith("4 methods, 60.0 to 70.0; the lasting method 30.0, outside.")
 
@@ -331,7 +349,7 @@ SINGLE = SingleImages(
 def test_single_images_are_told_by_medians_and_beside_the_null():
     words = templates("audit").one_by_one(SINGLE)
     assert words == (
-        "The median image of $D_f$ tells models: Boundary Shrink's with 0.88, and Retrains from Retrains with 0.50. Of "
+        "For the median image of $D_f$ the AUC is 0.88 for Boundary Shrink, and 0.50 for further Retrains. For that of "
         "$D_{ft}$, images that no model trained on, it is 0.80. What $D_f$ has beyond that, up to 0.08, is memory of "
         "single images."
     )
@@ -356,6 +374,14 @@ def test_single_images_are_read_from_a_record_alone(experiment: Experiment, monk
         audit.single_images(experiment)
     monkeypatch.setattr(audit, "per_sample", lambda _, name: SINGLE.kinds["retrain"])
     assert list(audit.single_images(experiment, everything=True).kinds) == list(audit.ASKED_SINGLY)
+
+
+def test_a_record_that_is_not_to_have_single_images_says_who_has_them(tmp_path: Path):
+    """To compute the record anew would not give them either."""
+    run = Experiment(Config.from_profile("cifar10", results_dir=str(tmp_path / "cifar10")))
+    assert run.record
+    with pytest.raises(CannotTest, match="only on the digits did we train so many models"):
+        audit.single_images(run)
 
 
 def test_a_record_keeps_single_images_where_it_is_asked_to(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):
