@@ -23,6 +23,7 @@ from pandas.io.formats.style import Styler
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.mechanism import (
+    LOOKED_AT,
     Accuracy,
     ClassStatistics,
     CurvePoint,
@@ -44,7 +45,7 @@ from bu_core.unlearning import METHODS
 
 from ..claims import Bounds, Check, Effect, Evidence, above, at_most, claim, needs
 from ..gaps import Gaps, Gathering
-from ..paper import RELEASED_LOG, ranking_step, table_1
+from ..paper import RELEASED_LOG, LogEntry, ranking_step, table_1
 from ..replicates import by_class, over, seen
 from ..style import (
     GREY,
@@ -90,8 +91,12 @@ COMPONENT_TITLES = {
 
 BUDGET = 1.0  # point on D_rt that a method may cost, at the least, where no statistics are kept
 CURVE_EPOCHS = 10  # at the most: that many epochs the paper's methods have
+# What stands under a table of many models: other images than all give other numbers.
+SAMPLED = "On a sample: at most {forget_train} images of D_f and {remain_test} of D_rt.".format_map(LOOKED_AT)
 LEARNING_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 EPSILONS = (0.03, 0.1, 0.25)  # 0.1 is what the released code states, 0.25 what its images are really moved by
+
+LOGGED_ON = "cifar10"  # the data of the log that came with the released code
 
 # Where the code that the paper's authors released differs from the paper's text, setting by setting. The titles are
 # those of that code's log (`paper.RELEASED_LOG`), where the log has the variant; a rate is a share of the method's own.
@@ -233,14 +238,25 @@ class BoundaryAlone:
     curves: dict[float, dict[int, Accuracy]]
 
     @property
-    def deepest(self) -> Deepest:
-        """The lowest accuracy on D_f that costs no more than the budget; it may be the original's."""
-        points = [
+    def deepest(self) -> Deepest | None:
+        """The lowest accuracy on D_f that costs no more than the budget; None where every epoch costs more."""
+        cheap = (point for point in self._points if point.lost <= self.budget)
+        return min(cheap, key=lambda point: point.recognised, default=None)
+
+    @property
+    def deepest_at_any_cost(self) -> Deepest:
+        """The lowest accuracy on D_f, whatever it costs."""
+        return min(self._points, key=lambda point: point.recognised)
+
+    @property
+    def _points(self) -> list[Deepest]:
+        """Every epoch of every rate; the original is none of them, since the method has done nothing to it."""
+        return [
             Deepest(lr, epoch, made["forget_train"], curve[0]["remain_test"] - made["remain_test"])
             for lr, curve in self.curves.items()
             for epoch, made in curve.items()
+            if epoch
         ]
-        return min((point for point in points if point.lost <= self.budget), key=lambda point: point.recognised)
 
 
 @dataclass(frozen=True)
@@ -495,9 +511,13 @@ _MODES = {"train": "following", "frozen": "frozen"}  # what the statistics do, b
 
 @dataclass(frozen=True)
 class CodeVariants:
-    """The methods with the settings of CODE_VARIANTS, by method and by title."""
+    """The methods with the settings of CODE_VARIANTS, by method and by title.
+
+    `logged`: what the released code's log says of a variant, by title; empty on other data than the log's.
+    """
 
     methods: dict[str, dict[str, Evaluation]]
+    logged: Mapping[str, LogEntry]
     gaps: Gaps
 
 
@@ -512,7 +532,8 @@ def code_variants(experiment: Experiment) -> CodeVariants:
             if made is not None:
                 methods.setdefault(name, {})[called] = made
     gathering.needs_some(methods)
-    return CodeVariants(methods, gathering.gaps)
+    logged = RELEASED_LOG if experiment.dataset.name == LOGGED_ON else {}
+    return CodeVariants(methods, logged, gathering.gaps)
 
 
 def varied(own: Mapping[str, Any], variant: Mapping[str, Any]) -> dict[str, Any]:
@@ -639,7 +660,7 @@ def parts_table(made: Mechanism) -> Styler | None:
 
 
 def _of_accuracies(rows: Mapping[str, Accuracy | list[Accuracy]], name: str, note: str) -> Styler:
-    """Accuracy on D_f and D_rt; for several models of a row the mean and the range."""
+    """Accuracy on D_f and D_rt, on LOOKED_AT images; for several models of a row the mean and the range."""
     several = {called: found if isinstance(found, list) else [found] for called, found in rows.items()}
     columns = {
         f"{set_title(part)}, %": {
@@ -647,7 +668,7 @@ def _of_accuracies(rows: Mapping[str, Accuracy | list[Accuracy]], name: str, not
         }
         for part in ("forget_train", "remain_test")
     }
-    return as_table(pd.DataFrame(columns).rename_axis(name), note)
+    return as_table(pd.DataFrame(columns).rename_axis(name), f"{SAMPLED} {note}".rstrip())
 
 
 def class_map(made: Mechanism) -> Figure | None:
@@ -695,13 +716,14 @@ def boundary_alone_table(made: BoundariesAlone) -> Styler | None:
 
     Each entry is the accuracy on D_f, and how many points the method costs on D_rt.
     """
-    rows = {}
+    rows, rates = {}, sorted({lr for run in made.runs for lr in run.curves})
     for run in made.runs:
         which = f"{in_html(run.model)}, {in_html(run.forget_class)}, seed {run.seed}"
-        row = {f"lr {lr:g}": _at_the_end(curve) for lr, curve in sorted(run.curves.items())}
+        row = {f"lr {lr:g}": _at_the_end(run.curves[lr]) if lr in run.curves else "–" for lr in rates}
         deepest, most = run.deepest, f"lowest {set_title('forget_train')} for at most so many points, %"
         row["points that it may cost"] = f"{run.budget:.1f}"
-        row[most] = f"<b>{deepest.recognised:.1f}</b> (lr {deepest.lr:g}, epoch {deepest.epoch})"
+        found = deepest and f"<b>{deepest.recognised:.1f}</b> (lr {deepest.lr:g}, epoch {deepest.epoch})"
+        row[most] = found or "–"
         rows[which, title(run.method)] = row
     return _as_table(rows, ["network", "method"], made.gaps.shown()) if rows else None
 
@@ -820,6 +842,7 @@ def epsilon_table(made: Curves) -> Styler | None:
     """Boundary Shrink at its own learning rate, by the epsilon of its search; None where no such curve is there."""
     rows = {
         (curve.batchnorm, number(curve.epsilon, "g")): {
+            "epochs": f"{len(curve.points) - 1}",
             **{f"{set_title(part)}, %": number(curve.points[-1].before[part], ".1f") for part in SPLITS},
             f"{set_title('forget_train')} after re-estimation, %": (
                 f"<b>{number(curve.points[-1].after['forget_train'], '.1f')}</b>"
@@ -832,16 +855,15 @@ def epsilon_table(made: Curves) -> Styler | None:
 
 
 def variants_table(made: CodeVariants) -> Styler | None:
-    """The variants of the released code, with what a log beside that code says of them; None without any."""
+    """The variants of the released code, and what a log beside that code says of them; None without any."""
     rows = {}
     for name, variants in made.methods.items():
         for called, found in variants.items():
-            logged = RELEASED_LOG.get(called) if name == "boundary_shrink" else None
-            rows[title(name), called] = {
-                **{f"{set_title(part)}, %": number(found.accuracy[part], ".1f") for part in SPLITS},
-                "logged " + set_title("forget_test"): number(logged and logged.forget_test, ".1f"),
-                "logged " + set_title("remain_test"): number(logged and logged.remain_test, ".1f"),
-            }
+            row = {f"{set_title(part)}, %": number(found.accuracy[part], ".1f") for part in SPLITS}
+            if name == "boundary_shrink" and (logged := made.logged.get(called)):
+                row[f"{set_title('forget_test')} in the authors' log, %"] = number(logged.forget_test, ".1f")
+                row[f"{set_title('remain_test')} in the authors' log, %"] = number(logged.remain_test, ".1f")
+            rows[title(name), called] = row
     return _as_table(rows, ["method", "variant"], made.gaps.shown()) if rows else None
 
 

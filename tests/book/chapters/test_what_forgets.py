@@ -22,6 +22,7 @@ from bu_book.chapters.what_forgets import (
     Curve,
     CurvePoint,
     Curves,
+    Deepest,
     Mechanism,
     OfOneMethod,
     OfOneRun,
@@ -29,6 +30,7 @@ from bu_book.chapters.what_forgets import (
     Swaps,
 )
 from bu_book.gaps import Gaps
+from bu_book.paper import RELEASED_LOG
 from bu_book.variations import BOUNDARY_METHODS, TAKEN_APART, variations
 from bu_core.audits.reestimation import reestimated
 from bu_core.config import Config
@@ -147,6 +149,12 @@ def test_variants_differ_from_the_text_by_their_settings_alone(experiment: Exper
         assert list(variants) == list(CODE_VARIANTS[name])
         assert variants["as the text has it"].accuracy == own[name].accuracy
         assert variants["as the text has it"].seconds == own[name].seconds.median
+    assert made.logged == {}, "the log is of other data"
+    table = what_forgets.variants_table(replace(made, logged=RELEASED_LOG))
+    own_table = what_forgets.variants_table(made)
+    assert table is not None and own_table is not None and "log" not in own_table.to_html()
+    log = [column for column in table.data.columns if "log" in column]
+    assert table.data.loc[("Boundary Shrink", "PGD, reweighting"), log].tolist() == ["3.8", "79.7"]
     slow = what_forgets.varied({"lr": 0.01, "epochs": 3}, {"lr": 0.1, "search": "pgd"})
     assert slow == {"lr": pytest.approx(0.001), "epochs": 3, "search": "pgd"}
 
@@ -331,7 +339,8 @@ def test_the_sentences_on_swaps_hold_what_was_planted():
     assert "statistics do nearly all of Boundary Shrink's forgetting.**" in said
     assert "Shrink's statistics recognise 10.0 % of $D_f$" in said and "statistics 98.0 %" in said
     assert "cost 10.0 points, the weights 5.0, both 2.0." in words.each_swap(made)
-    assert "For Boundary Shrink, both cost less than either alone: the weights have moved" in words.each_swap(made)
+    assert "For Boundary Shrink, moving both costs less than moving either alone: the weights" in words.each_swap(made)
+    assert words.all_of(["one", "two", "three"]) == "one, two and three"
     assert words.by_swapping(Swaps([swapped((100, 100, 100, 100))], Gaps())) == ""
     assert "forgets nothing here" in words.each_swap(Swaps([swapped((100, 100, 100, 100))], Gaps()))
     assert words.fitted_again(made) == ""
@@ -380,23 +389,24 @@ def test_the_sentences_on_the_mechanism_hold_what_was_planted():
         words.whose_statistics(MECHANISM)
     )
     said = words.from_which_images(MECHANISM)
-    assert said.startswith("Boundary Shrink's model recognises 6.0 % of $D_f$. Re-estimated on 100 unlabelled images")
-    assert "it recognises 95.0 %; on" in said and "single other class 85.0 % on average" in said
+    assert said.startswith("Re-estimated on 100 unlabelled images of the other classes, Boundary Shrink's model")
+    assert "recognises 95.0 % of a sample of $D_f$; on" in said and "single other class 85.0 % on average" in said
     assert "class alone 3.0 %. After noise it recognises 60.0 % of $D_f$ and 40.0 % of" in said
-    assert words.one_pass(MECHANISM).startswith("The class is hidden, not gone: one pass over 100 unlabelled images")
-    assert "from 6.0 to 95.0 %" in words.one_pass(MECHANISM)
+    assert words.one_pass(MECHANISM).startswith("The class is hidden, not gone: after one pass over 100 unlabelled")
+    assert "recognises 95.0 % of a sample" in words.one_pass(MECHANISM)
     alike = SwappedInPart(*(accuracy(each) for each in (100, 10, 92, 91, 89, 27)), [Depth(1, 1, accuracy(99))])
     assert words.by_scaling(replace(MECHANISM, parts=alike)).startswith("**Neither part forgets alone**")
     for write in (words.by_scaling, words.one_pass, words.which_parts, words.whose_statistics, words.from_which_images):
         assert write(NOTHING) == ""
     gone = replace(MECHANISM, returned=Returned(accuracy(6), [replace(SOURCES[0], accuracy=accuracy(7))]))
-    assert words.one_pass(gone).startswith("One pass over 100")
+    assert words.one_pass(gone).startswith("After one pass over 100")
 
 
 def test_the_tables_of_the_mechanism_hold_what_was_planted():
     parts, back = what_forgets.parts_table(MECHANISM), what_forgets.returned_table(MECHANISM)
     assert parts is not None and back is not None
     column = parts.data["<i>D</i><sub>f</sub>, %"]
+    assert "at most 500 images of <i>D</i><sub>f</sub> and 250" in parts.to_html()
     assert column["variances alone"] == "15.0" and column["layers 2 to 3 alone"] == "92.0"
     column = back.data["<i>D</i><sub>f</sub>, %"]
     assert column["one other class"] == "85.0<br><small>80.0&nbsp;to&nbsp;90.0</small>"
@@ -423,20 +433,28 @@ def test_the_mechanism_of_an_experiment_is_whole(experiment: Experiment):
 def test_the_deepest_point_costs_no_more_than_the_budget():
     points = {0: accuracy(100, 80), 1: accuracy(40, 78.5), 10: accuracy(5, 60)}
     run = BoundaryAlone("net", "deer", 0, "boundary_shrink", 2.0, {1e-3: points, 1e-5: {0: points[0]}})
-    assert (run.deepest.lr, run.deepest.epoch, run.deepest.recognised, run.deepest.lost) == (1e-3, 1, 40, 1.5)
-    assert replace(run, budget=0.5).deepest.recognised == 100
+    assert run.deepest == Deepest(1e-3, 1, 40, 1.5)
+    dear = replace(run, budget=0.5)
+    assert dear.deepest is None, "the original, which costs nothing, is no result of the method"
+    assert dear.deepest_at_any_cost == Deepest(1e-3, 10, 5, 20)
     made = BoundariesAlone([run], Gaps())
     table = what_forgets.boundary_alone_table(made)
     assert table is not None
     row = table.data.loc[("net, deer, seed 0", "Boundary Shrink")]
     assert row.tolist() == ["100.0 / 0.0", "5.0 / 20.0", "2.0", "<b>40.0</b> (lr 0.001, epoch 1)"]
     words = templates("what_forgets")
-    assert words.by_the_boundary(made) == "Boundary Shrink 40.0 %"
-    other = replace(run, budget=0.5, method="boundary_expanding")
-    both = BoundariesAlone([run, replace(run, budget=0.5), other], Gaps())
-    assert words.by_the_boundary(both) == "Boundary Shrink 40.0 to 100.0 %, Boundary Expanding 100.0 %"
+    assert words.by_the_boundary(made) == "Boundary Shrink, tried at 2 rates, leaves 40.0 %"
+    other = replace(dear, method="boundary_expanding", curves={1e-3: points})
+    both = BoundariesAlone([run, other], Gaps())
+    assert words.by_the_boundary(both).endswith(
+        "; Boundary Expanding, tried at one rate, leaves 5.0 %, but costs 20.0 points, more than the 0.5 allowed"
+    )
+    without = what_forgets.boundary_alone_table(both)
+    assert without is not None and without.data.loc[("net, deer, seed 0", "Boundary Expanding")].iloc[-1] == "–"
     nothing = BoundariesAlone([], Gaps())
-    assert words.at_no_more_cost({"this": nothing, "other": made}).endswith("$:\n\n- **other**: Boundary Shrink 40.0 %")
+    assert words.at_no_more_cost({"this": nothing, "other": made}).endswith(
+        "BatchNorm:\n\n- **other**: Boundary Shrink, tried at 2 rates, leaves 40.0 %"
+    )
     assert words.at_no_more_cost({"this": nothing}).startswith("This run has no network without BatchNorm.")
     assert what_forgets.boundary_alone_table(BoundariesAlone([], Gaps())) is None
 
