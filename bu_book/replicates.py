@@ -99,6 +99,11 @@ def replicates(experiment: Experiment) -> dict[str, Experiment]:
     return _KNOWN[experiment]
 
 
+def first_replicate(experiment: Experiment) -> Experiment:
+    """The first of its `replicates`: the recorded run that repeats it, or itself."""
+    return next(iter(replicates(experiment).values()))
+
+
 # What has to be the same in a run for it to be a replicate of another.
 _ALIKE = (
     "dataset", "data", "model", "pretraining", "width", "forget_class", "forget", "epochs", "batch_size", "lr",

@@ -30,7 +30,7 @@ from bu_core.unlearning.register import GoesThrough
 
 from ..claims import about_one_class
 from ..gaps import Gaps, Gathering
-from ..replicates import CLIMBED_HERE, LONG, replicates
+from ..replicates import CLIMBED_HERE, LONG, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
@@ -313,6 +313,12 @@ def _traced(
     return row
 
 
+def _kept_by(experiment: Experiment, everything: bool) -> Experiment | None:
+    """The first replicate, where a record holds it or `everything` is asked; None for other data than CHOSEN_FOR."""
+    base = first_replicate(experiment)
+    return base if base.config.dataset == CHOSEN_FOR and (base.record is not None or everything) else None
+
+
 @dataclass(frozen=True)
 class Otherwise:
     """What auditors find against whom no setting is trained, by the name of a model's row and by replicate."""
@@ -333,10 +339,9 @@ def otherwise(experiment: Experiment, everything: bool = False) -> Otherwise | N
 
     None without recorded replicates, and where nothing is recorded.
     """
-    runs = replicates(experiment)
-    base = next(iter(runs.values()))
-    if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
+    if _kept_by(experiment, everything) is None:
         return None
+    runs = replicates(experiment)
     gathering, found = Gathering(), dict[str, dict[str, HeldOut]]()
     asked: list[tuple[str, str, dict[str, Any]]] = [(title(name), name, {}) for name in ("original", "retrain")]
     asked += [(setting.called, setting.method, setting.settings) for setting in OTHERWISE]
@@ -350,7 +355,7 @@ def otherwise(experiment: Experiment, everything: bool = False) -> Otherwise | N
 
 def whatever_it_sees(experiment: Experiment) -> Returned | None:
     """From which images the class returns to the recommended settings, on the first replicate; None without any."""
-    base = next(iter(replicates(experiment).values()))
+    base = first_replicate(experiment)
     if base is experiment:
         return None
     return returned(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
@@ -358,7 +363,7 @@ def whatever_it_sees(experiment: Experiment) -> Returned | None:
 
 def swapped(experiment: Experiment) -> Swap | None:
     """What weights and statistics of the recommended settings do apart, on the first replicate; None without any."""
-    base = next(iter(replicates(experiment).values()))
+    base = first_replicate(experiment)
     if base is experiment:
         return None
     return swap(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
@@ -380,8 +385,7 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
 
     None where nothing is, and nothing is computed without `everything`.
     """
-    base = next(iter(replicates(experiment).values()))
-    if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
+    if (base := _kept_by(experiment, everything)) is None:
         return None
     gathering, sizes = Gathering(), _sizes(experiment)
     names = base.dataset.classes
@@ -434,8 +438,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
 
     None where only the run's own class is known, and nothing is computed without `everything`.
     """
-    base = next(iter(replicates(experiment).values()))
-    if base.config.dataset != CHOSEN_FOR or (base.record is None and not everything):
+    if (base := _kept_by(experiment, everything)) is None:
         return None
     gathering, left, original, retrain = Gathering(), dict[str, Left](), dict[str, float](), dict[str, Left]()
     for label, name in enumerate(base.dataset.classes):

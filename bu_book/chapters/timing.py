@@ -48,7 +48,7 @@ from bu_core.unlearning import METHODS, UnlearningTask
 from ..claims import Bounds, Check, Effect, Evidence, at_least, claim, needs
 from ..gaps import Gaps, Gathering
 from ..paper import speed_up
-from ..replicates import replicates
+from ..replicates import first_replicate
 from ..style import GREY, INK, PAPER, as_table, colour, number, three_digits, title
 
 WHOLE_AT_MOST = 20 * 60.0  # seconds; what takes longer is timed by one of its epochs
@@ -455,7 +455,7 @@ class Costs:
         return self.methods["retrain"]
 
     @property
-    def elsewhere(self) -> bool:
+    def two_machines(self) -> bool:
         """Whether the rounds were timed on another machine than the one whole run of each method."""
         return bool(self.rounds) and self.machines != self.made_on
 
@@ -537,7 +537,7 @@ def _here_or_repeated(ask: Callable[[Experiment], Answer], experiment: Experimen
     try:
         return ask(experiment)
     except NotRecorded:
-        if (repeats := next(iter(replicates(experiment).values()))) is experiment:
+        if (repeats := first_replicate(experiment)) is experiment:
             raise
         return ask(repeats)
 
@@ -695,12 +695,12 @@ def time_table(found: Costs) -> Styler:
             row[f"seconds, median of {found.rounds} rounds"] = three_digits(result.seconds.median)
             row["least to most"] = _ends(result.seconds)
             row["timed"] = "whole" if result.epochs is None else f"one epoch of {result.epochs}"
-        if not found.elsewhere:
+        if not found.two_machines:
             row[ONE_RUN] = "–" if result.whole is None else three_digits(result.whole)
         row["times as fast as Retrain"] = f"{result.speed_up.median:.3g}"
         if found.rounds:
             row["least to most "] = _ends(result.speed_up)
-        if found.elsewhere:
+        if found.two_machines:
             row[f"{ONE_RUN}, other machine"] = "–" if result.whole is None else three_digits(result.whole)
             row["times as fast as Retrain, there"] = number(found.in_one_run(name), ".3g")
         rows[title(name)] = row | {paper: number(theirs.times.get(name))}
@@ -806,7 +806,7 @@ def _single(found: Costs) -> str:
     if not found.rounds:
         return "No round is recorded: each time is that of one whole run."
     names = {machine["gpu"] or machine["cpu"] for machine in found.machines}
-    return f"Timed on {' and '.join(sorted(names))}, in {found.rounds} rounds." if found.elsewhere else ""
+    return f"Timed on {' and '.join(sorted(names))}, in {found.rounds} rounds." if found.two_machines else ""
 
 
 @claim(
@@ -843,7 +843,7 @@ def slow_evidence(found: Costs) -> Evidence:
         notes.append(
             f"Fisher read {100 * found.fisher_share:.0f} % of D_r; its time on all of it is taken in proportion."
         )
-    if found.elsewhere and (there := found.in_one_run("fisher")) is not None:
+    if found.two_machines and (there := found.in_one_run("fisher")) is not None:
         notes.append(f"In the one run of each on the other machine it is {1 / found.fisher_share / there:.2f} times.")
     return Evidence([effect], lambda: checks, note=" ".join(filter(None, notes)))
 
@@ -881,10 +881,8 @@ def slower_evidence(found: Costs) -> Evidence:
         )
     notes = [_single(found)]
     if found.search:
-        times = found.search.in_every_epoch
-        notes.append(
-            f"This book searches once; with a search in every epoch, as released, it would be {times:.2f} times."
-        )
+        again = f"{found.search.in_every_epoch:.2f} times"
+        notes.append(f"This book searches once; the released code searches in every epoch, which would be {again}.")
     return Evidence([effect], lambda: checks, note=" ".join(filter(None, notes)))
 
 

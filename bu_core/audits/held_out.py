@@ -1,10 +1,10 @@
 """Auditors against whom no setting is trained: nearest neighbours, a small network, and a probe one block earlier.
 
 A method that hides the class from a linear probe of the last features may hide it from that probe alone. These three
-have the images of the linear probe (`probe.IMAGES` of D_f, and the sampled images of D_r) and look elsewhere: at the
-same features with a border that need not be straight, and at what the last block of weights is given. As on the ladder,
-what they find is recall of D_ft at a loss of 2 % of D_rt, and means something beside Retrain alone, whose features of
-images that it never saw are unlike those of others too.
+have the images of the linear probe (`probe.IMAGES` of D_f, and the sampled images of D_r) and another way: the same
+features with a border that need not be straight, and what the last block of weights is given. As on the ladder, what
+they find is recall of D_ft at a loss of 2 % of D_rt, and means something beside Retrain alone, whose features of images
+that it never saw are unlike those of others too.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from ..data import pixels
-from ..models import Classifier
 from ..training import at_once, autocast
 from .evidence import Evidence
 from .few_shot import TESTED, scale
-from .probe import IMAGES, STEPS, WEAKNESS
+from .probe import STEPS, WEAKNESS, drawn_of
 from .threshold import recall_at_loss
 
 NEAREST = 50  # neighbours that are asked, each heard the more the nearer it is
@@ -59,7 +58,7 @@ def constants() -> dict[str, object]:
 def _recall(evidence: Evidence, features: dict[str, Tensor], auditor: Any) -> float:
     """The recall of an auditor of scikit-learn who tells D_f from D_r by some features of each set."""
     of_class, remain = features["forget_train"], features["remain_train"]
-    drawn = torch.randperm(len(of_class), generator=torch.Generator().manual_seed(evidence.seed))[:IMAGES]
+    drawn = drawn_of(evidence, len(of_class))
     mean, deviation = scale(remain.double())
 
     def inputs(found: Tensor) -> Any:
@@ -74,14 +73,11 @@ def _recall(evidence: Evidence, features: dict[str, Tensor], auditor: Any) -> fl
 @torch.no_grad()
 def earlier(evidence: Evidence, part: str) -> Tensor:
     """What the last block of weights is given of the images of a set, averaged over the image: float32, (N, F)."""
-    images, body = evidence.sampled(part).images, evidence.model.eval().body
+    images, model = evidence.sampled(part).images, evidence.model.eval()
+    body = model.body
     last = max(place for place, block in enumerate(body) if list(block.parameters()))
     found = []
     for batch in images.split(at_once(images)):
         with autocast(batch.device, evidence.precision):
-            found.append(body[:last](_normalised(evidence.model, pixels(batch))).flatten(2).mean(2))
+            found.append(body[:last](model.normalised(pixels(batch))).flatten(2).mean(2))
     return torch.cat(found).float().nan_to_num(0.0, 0.0, 0.0).cpu()
-
-
-def _normalised(model: Classifier, images: Tensor) -> Tensor:
-    return (images - model.mean) / model.deviation

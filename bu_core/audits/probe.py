@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from .evidence import Evidence
 from .few_shot import TESTED, scale
@@ -35,12 +36,17 @@ class Probe:
     remain: float
 
 
+def drawn_of(evidence: Evidence, count: int) -> Tensor:
+    """The numbers of the IMAGES of D_f, of so many, that a probe is fitted to, int64."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(evidence.seed))[:IMAGES]
+
+
 def probed(evidence: Evidence) -> Probe:
     """What a probe finds that is fitted to IMAGES of D_f and the sampled images of D_r, 5,000 by default."""
     from sklearn.linear_model import LogisticRegression
 
     of_class, remain = evidence.features("forget_train"), evidence.features("remain_train")
-    drawn = torch.randperm(len(of_class), generator=torch.Generator().manual_seed(evidence.seed))[:IMAGES]
+    drawn = drawn_of(evidence, len(of_class))
     mean, deviation = scale(remain.double())
     labels = [evidence.outputs("remain_train").labels, evidence.outputs("forget_train").labels[drawn]]
     inputs = (torch.cat([remain, of_class[drawn]]).double() - mean) / deviation

@@ -43,8 +43,12 @@ class Classifier(nn.Module):
         """Take mean and deviation of each channel, in pixel units, for those of the inputs."""
         self.mean, self.deviation = (self.mean.new_tensor(values)[:, None, None] for values in (mean, deviation))
 
+    def normalised(self, images: Tensor) -> Tensor:
+        """What the body is given of images in [0, 1]."""
+        return (images - self.mean) / self.deviation
+
     def features(self, images: Tensor) -> Tensor:
-        return self.body((images - self.mean) / self.deviation)
+        return self.body(self.normalised(images))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images))

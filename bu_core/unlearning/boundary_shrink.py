@@ -33,8 +33,6 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
         raise SettingError(f"{name}.reweighting=True: weighs nearest labels, and target is {settings['target']!r}")
     if (weight := settings["adversary"]) and settings["disperse"]:
         raise SettingError(f"{name}.adversary={weight:g}: is for disperse 0, since either moves the features of D_f")
-    if weight and not settings["remaining"] and settings["stand_ins"] == "none":
-        raise SettingError(f"{name}.adversary={weight:g}: needs remaining above 0, or stand_ins, to compare D_f with")
     if steps := settings["relearn_steps"]:
         if settings["batchnorm"] == "train":
             raise SettingError(f"{name}.relearn_steps={steps}: needs batchnorm frozen or remaining")

@@ -27,6 +27,8 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     wanted = "remaining above 0" + (", or stand_ins" if "stand_ins" in settings else "")
     if settings["batchnorm"] == "remaining":
         raise SettingError(f"{name}.batchnorm='remaining': needs {wanted}")
+    if weight := settings.get("adversary"):
+        raise SettingError(f"{name}.adversary={weight:g}: needs {wanted}, to compare D_f with")
     if settings.get("reset"):
         raise SettingError(f"{name}.reset={settings['reset']}: needs {wanted}, or D_r would be forgotten as well")
 
