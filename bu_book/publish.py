@@ -18,7 +18,7 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
 from . import chapters, movable, without_batchnorm
-from .chapters import audit, lasting, ledger
+from .chapters import audit, lasting, ledger, timing
 from .claims import CannotTest
 from .migrate import seal
 
@@ -42,10 +42,11 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
         experiment = experiment.fresh()
         if repeats:
             ledger.of_replicates(experiment)
+            timing.of_replicates(experiment)
             with contextlib.suppress(NotRecorded):
                 audit.climbed(experiment, everything=True)
+                lasting.measure(experiment, everything=True)
                 if experiment.config.dataset == lasting.CHOSEN_FOR:
-                    lasting.measure(experiment, everything=True)
                     lasting.chosen(experiment, everything=True)
                     lasting.every_class(experiment, everything=True)
                     lasting.otherwise(experiment, everything=True)

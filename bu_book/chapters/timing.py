@@ -532,6 +532,14 @@ def measure(experiment: Experiment) -> Costs:
     )
 
 
+def of_replicates(experiment: Experiment) -> None:
+    """Compute the times that the run which this one repeats is shown with, where it is to be timed in rounds."""
+    if experiment.config.timing_runs > 1:
+        _recorded_rounds(experiment)
+        if "amnesiac" in _timed(experiment):
+            saving(experiment)
+
+
 def _here_or_repeated(ask: Callable[[Experiment], Answer], experiment: Experiment) -> Answer:
     """What is recorded of a run, or else of the run that repeats it with several seeds."""
     try:

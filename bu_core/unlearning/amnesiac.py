@@ -19,7 +19,7 @@ from .register import method
 from .task import UnlearningTask
 
 
-@method(title="Amnesiac", colour="#5B3A8E", goes_through="remain", one_class=True)
+@method(title="Amnesiac", colour="#8B62D0", goes_through="remain", one_class=True)
 def amnesiac(
     task: UnlearningTask,
     *,

@@ -16,7 +16,7 @@ from .register import method
 from .task import UnlearningTask
 
 
-@method(title="Fisher", colour="#6B4423", goes_through="remain")
+@method(title="Fisher", colour="#9C6536", goes_through="remain")
 def fisher(
     task: UnlearningTask,
     *,

@@ -15,7 +15,7 @@ from .task import UnlearningTask
 _WALK = (3, 1 / 3)  # three steps of a third of epsilon, as in the released code
 
 
-@method(title="Spotter", colour="#882255")
+@method(title="Spotter", colour="#85851F")
 def spotter(
     task: UnlearningTask,
     *,
