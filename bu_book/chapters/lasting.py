@@ -32,6 +32,7 @@ from ..claims import about_one_class
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, LONG, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
+from ..variations import BOUNDARY_METHODS, BeforeAndAfter, most_images
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
 
@@ -355,16 +356,14 @@ def otherwise(experiment: Experiment, everything: bool = False) -> Otherwise | N
 
 def whatever_it_sees(experiment: Experiment) -> Returned | None:
     """From which images the class returns to the recommended settings, on the first replicate; None without any."""
-    base = first_replicate(experiment)
-    if base is experiment:
+    if (base := _kept_by(experiment, everything=False)) is None or base is experiment:
         return None
     return returned(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
 
 
 def swapped(experiment: Experiment) -> Swap | None:
     """What weights and statistics of the recommended settings do apart, on the first replicate; None without any."""
-    base = first_replicate(experiment)
-    if base is experiment:
+    if (base := _kept_by(experiment, everything=False)) is None or base is experiment:
         return None
     return swap(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
 
@@ -403,55 +402,89 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
     return Lasting(rows, list(runs), gathering.gaps, Gaps(), base is not experiment, unseen)
 
 
+SUCCESSORS = ("delete", "spotter")  # published since the paper; beside its own two on every class
+
+
 @dataclass(frozen=True)
 class EveryClass:
-    """The recommended settings on each class of the data, with the first replicate's original.
+    """The recommended and the deep settings on each class of the data, with the first replicate's original.
 
-    By class: what the settings leave in `left`, the `original`'s accuracy on D_rt in percent, and what that class's
-    `retrain` shows, where one was trained.
+    `left`, by the setting's name and the class. By class: the `original`'s accuracy on D_rt in percent, and what that
+    class's `retrain` shows, where one was trained. `again`: what the recommended settings leave of each class with the
+    next replicate's original. `published`: by a method's title and the class.
     """
 
-    left: dict[str, Left]
+    left: dict[str, dict[str, Left]]
     original: dict[str, float]
     retrain: dict[str, Left]
+    again: dict[str, Left]
+    published: dict[str, dict[str, BeforeAndAfter]]
     gaps: Gaps
 
-    def values(self, of: Callable[[Left], float]) -> list[float]:
-        return [of(left) for left in self.left.values()]
+    @property
+    def recommended(self) -> dict[str, Left]:
+        """What the recommended settings leave, by class."""
+        return self.left.get(RECOMMENDED.called, {})
 
     @property
     def price(self) -> dict[str, float]:
-        """By class, how many points of D_rt the settings cost before re-estimation, where both numbers are known."""
+        """By class, the points of D_rt that the recommended settings cost before re-estimation, where both are known."""
         return {
             name: self.original[name] - left.before["remain_test"]
-            for name, left in self.left.items()
+            for name, left in self.recommended.items()
             if name in self.original
         }
 
-    def beyond_retrain(self, of: Callable[[Left], float]) -> list[float]:
+    def beyond_retrain(self, setting: str, of: Callable[[Left], float]) -> list[float]:
         """A number less the same of the class's own Retrain, of every class that has one."""
-        return [of(left) - of(self.retrain[name]) for name, left in self.left.items() if name in self.retrain]
+        left = self.left.get(setting, {})
+        return [of(each) - of(self.retrain[name]) for name, each in left.items() if name in self.retrain]
 
 
 def every_class(experiment: Experiment, everything: bool = False) -> EveryClass | None:
-    """The recommended settings on every class, as far as it is recorded; the ten are all there are, and no sample.
+    """Both settings on every class, as far as it is recorded; the ten are all there are, and no sample.
 
     None where only the run's own class is known, and nothing is computed without `everything`.
     """
     if (base := _kept_by(experiment, everything)) is None:
         return None
-    gathering, left, original, retrain = Gathering(), dict[str, Left](), dict[str, float](), dict[str, Left]()
+    gathering, left, original, retrain = (
+        Gathering(),
+        dict[str, dict[str, Left]](),
+        dict[str, float](),
+        dict[str, Left](),
+    )
+    again, published = dict[str, Left](), dict[str, dict[str, BeforeAndAfter]]()
+    first, *others = replicates(experiment).values()
+
+    def traced(setting: Setting, run: Experiment, called: str) -> Left | None:
+        found = gathering.ask(called, trace, run.with_settings(setting.method, **setting.settings), setting.method)
+        return None if found is None else of_trace(found)
+
     for label, name in enumerate(base.dataset.classes):
-        own = label == base.config.forget_class
-        there = base if own else base.variation(base.config.methods, forget_class=label)
-        asked = there.with_settings(RECOMMENDED.method, **RECOMMENDED.settings)
-        if (found := gathering.ask(name, trace, asked, RECOMMENDED.method)) is not None:
-            left[name] = of_trace(found)
+        there = _of_class(first, label)
+        for setting in (RECOMMENDED, DEEP):
+            if (one := traced(setting, there, f"{setting.called}, {name}")) is not None:
+                left.setdefault(setting.called, {})[name] = one
+        if others and (one := traced(RECOMMENDED, _of_class(others[0], label), f"{name}, second seed")) is not None:
+            again[name] = one
         if (kept := gathering.ask(f"{name}, original", evaluation, there, "original")) is not None:
             original[name] = kept.accuracy["remain_test"]
         if (climbed := gathering.ask(f"Retrain of {name}", ladder, there, "retrain")) is not None:
             retrain[name] = of_climb(climbed)
-    return EveryClass(left, original, retrain, gathering.gaps) if len(left) > 1 else None
+        for method in (*BOUNDARY_METHODS, *SUCCESSORS):
+            pair = [
+                gathering.ask(f"{title(method)}, {name}", evaluation, there, method, images)
+                for images in (0, most_images(experiment, there))
+            ]
+            if pair[0] is not None and pair[1] is not None:
+                published.setdefault(title(method), {})[name] = BeforeAndAfter(pair[0], pair[1])
+    found = EveryClass(left, original, retrain, again, published, gathering.gaps)
+    return found if len(found.recommended) > 1 else None
+
+
+def _of_class(run: Experiment, label: int) -> Experiment:
+    return run if label == run.config.forget_class else run.variation(run.config.methods, forget_class=label)
 
 
 GRID = tuple(itertools.product((0.01, 0.03, 0.1), (1, 3)))  # learning rates and epochs
@@ -705,27 +738,47 @@ def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
     return cells
 
 
-def classes_table(made: EveryClass | None) -> Styler | None:
-    """What the recommended settings leave of each class, a row a class, above what that class's Retrain shows.
+def classes_table(made: EveryClass | None, setting: Setting = RECOMMENDED) -> Styler | None:
+    """What a setting leaves of each class, a row a class, above what that class's Retrain shows.
 
-    None where there is one class alone.
+    None where there is one class alone, or nothing of the setting.
     """
-    if made is None:
+    if made is None or setting.called not in made.left:
         return None
 
     def beside(name: str, of: Callable[[Left], float | None]) -> str:
         known = made.retrain.get(name)
-        return number(of(made.left[name])) + (f"<br><small>{number(of(known))}</small>" if known else "")
+        return number(of(made.left[setting.called][name])) + (
+            f"<br><small>{number(of(known))}</small>" if known else ""
+        )
 
     rows = {}
-    for name, left in made.left.items():
-        price = made.price.get(name)
+    for name, left in made.left[setting.called].items():
         rows[in_html(name)] = {
             sets_named("D_f before, %"): number(left.before["forget_train"]),
             **{sets_named(called): beside(name, of) for called, of in (NUMBERS[each] for each in HEADLINES)},
-            sets_named("price on D_rt, points"): number(price, "+.1f"),
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
+
+
+def published_classes_table(made: EveryClass | None) -> Styler | None:
+    """D_f of each published method before and after re-estimation, and D_rt after it, a row a class; in percent."""
+    if made is None or not made.published:
+        return None
+    rows = {}
+    for name in made.recommended:
+        rows[in_html(name)] = {
+            in_html(method): _from_to(by_class[name]) for method, by_class in made.published.items() if name in by_class
+        }
+    note = "D_f before and after re-estimation, in percent; small: D_rt after it."
+    return as_table(pd.DataFrame.from_dict(rows, orient="index").fillna("–"), note)
+
+
+def _from_to(found: BeforeAndAfter) -> str:
+    assert found.after is not None
+    before, after = (made.accuracy for made in (found.before, found.after))
+    ends = f"{before['forget_train']:.1f}&nbsp;→&nbsp;{after['forget_train']:.1f}"
+    return f"{ends}<br><small>{after['remain_test']:.1f}</small>"
 
 
 AUDITORS: dict[str, Callable[[HeldOut], float]] = {

@@ -8,6 +8,7 @@ import pytest
 from bu_book.chapters import lasting
 from bu_book.chapters.lasting import ABLATION, FROZEN, LASTING, NO_IMAGE, RECOMMENDED, TUNED_TITLE, Lasting, Left, Row
 from bu_book.gaps import Gaps
+from bu_book.variations import BeforeAndAfter
 from bu_core.audits.held_out import HeldOut
 from bu_core.config import PROFILES, Config
 from bu_core.data import SPLITS
@@ -17,6 +18,7 @@ from bu_core.experiment.mechanism import Returned, Source, Swap
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from tests.book.notebooks import templates
+from tests.book.planted import evaluation
 from tests.helpers import leave_record, small_experiment
 
 SEEDS = ["seed 0", "seed 1"]
@@ -253,26 +255,43 @@ def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lack
 
 
 def test_every_class_is_told_with_its_mean_its_range_and_its_price():
+    recommended = {"cat": left(0.2, 20.0, remain=82.0), "dog": left(4.0, 20.0, remain=80.0), "deer": left(0.0, 20.0)}
     every = lasting.EveryClass(
-        {"cat": left(0.2, 20.0, remain=82.0), "dog": left(4.0, 20.0, remain=80.0), "deer": left(0.0, 20.0)},
+        {RECOMMENDED.called: recommended, lasting.DEEP.called: {"cat": left(0.1, 12.0, remain=80.0)}},
         {"cat": 81.0, "dog": 81.5},
         {"cat": left(0.0, 15.0, remain=81.0), "dog": left(0.0, 24.0, remain=81.0)},
+        {"cat": left(0.6, 20.0)},
+        {"DELETE": {"cat": before_and_after(0.0, 3.0)}, "Spotter": {"cat": before_and_after(0.4, 100.0)}},
         Gaps(["deer, original"]),
     )
     assert every.price == {"cat": pytest.approx(-1.0), "dog": pytest.approx(1.5)}
     words = templates("lasting").on_every_class(every)
-    assert "the model recognises 1.4 % of $D_f$ in the mean over 3 classes (0.0 to 4.0 %)" in words
+    assert "the recommended settings leave 1.4 (0.0 to 4.0) % of $D_f$" in words
+    assert "means over 3 classes" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
-    assert "the method costs +0.2 points of $D_{rt}$ against the original (-1.0 to +1.5)" in words
+    assert "With the second seed's original it is 0.6 (0.6 to 0.6) % of $D_f$, on 1 classes." in words
+    assert "they cost +0.2 (-1.0 to +1.5) points of $D_{rt}$ against the original" in words
     assert "the Retrain of the same class, which 2 classes have" in words
-    assert "five labelled images recall +0.5 points of $D_{ft}$ beyond it (-4.0 to +5.0)" in words
-    assert "the method lies +0.0 points from Retrain (-1.0 to +1.0)" in words
+    assert "recommended: five labelled images +0.5 (-4.0 to +5.0);" in words
+    assert "$D_{rt}$ +0.0 (-1.0 to +1.0)" in words
+    assert "deep: five labelled images -3.0 (-3.0 to -3.0);" in words
+    assert "DELETE 3.0 (3.0 to 3.0) %, 11.0 (11.0 to 11.0) points of $D_{rt}$ below Retrain" in words
+    assert words.endswith("Spotter 100.0 (100.0 to 100.0) %.")
     shown = lasting.classes_table(every)
     assert list(shown.data.index) == ["cat", "dog", "deer"]
     assert "20.0<br><small>15.0</small>" in shown.data.loc["cat"].tolist() and "20.0" in shown.data.loc["deer"].tolist()
-    assert shown.data.iloc[:, -1].tolist() == ["-1.0", "+1.5", "–"]
+    assert list(lasting.classes_table(every, lasting.DEEP).data.index) == ["cat"]
+    assert lasting.published_classes_table(every).data.loc["cat"].tolist() == [
+        "0.0&nbsp;→&nbsp;3.0<br><small>70.0</small>",
+        "0.4&nbsp;→&nbsp;100.0<br><small>70.0</small>",
+    ]
     assert "on CIFAR-10 alone" in templates("lasting").on_every_class(None)
-    assert lasting.classes_table(None) is None
+    assert lasting.classes_table(None) is lasting.published_classes_table(None) is None
+
+
+def before_and_after(before: float, after: float) -> BeforeAndAfter:
+    """What a published method leaves of D_f, in percent; 70 % of D_rt."""
+    return BeforeAndAfter(*(evaluation(forget, 70) for forget in (before, after)))
 
 
 def test_features_that_forget_are_told_beside_the_range_of_the_retrains():
@@ -282,7 +301,9 @@ def test_features_that_forget_are_told_beside_the_range_of_the_retrains():
     assert "trains on 50 times fewer images than Retrain" in words
     assert "few shots, linear probe" in words
     assert "- Outside by more: relearning on few 42.0 steps (Retrain 50.0 to 50.0)." in words
-    assert "on CIFAR-10 alone" in templates("lasting").deep(planted())
+    assert "on runs with several seeds alone" in templates("lasting").deep(planted())
+    still = row(lasting.DEEP.called, "lasting", lasting.SHRINK, 20_000, left(100.0, 90.0), left(98.0, 90.0))
+    assert "does not move this network: 99.0 % of $D_f$ come back" in templates("lasting").deep(planted(still))
 
 
 def test_auditors_against_whom_nothing_was_trained_are_told_by_their_means():
@@ -303,8 +324,8 @@ def test_the_record_of_replicates_holds_several_classes():
     """The headline run is shown on each class that is recorded, the run's own among them."""
     found = lasting.every_class(Experiment(Config.from_profile("cifar10")))
     assert found is not None
-    assert "deer" in found.left
-    assert len(found.left) > 3
+    assert "deer" in found.recommended
+    assert len(found.recommended) == len(found.retrain) == len(found.left[lasting.DEEP.called]) == 10
 
 
 def test_what_re_estimation_may_see_is_told_by_the_worst_source():
