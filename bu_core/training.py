@@ -262,10 +262,14 @@ class Capture(Protocol):
 
 
 class CudaGraphs:
-    """A `Capture` by CUDA graphs, on a stream of its own, since the default stream cannot be captured."""
+    """A `Capture` by CUDA graphs, on a stream of its own, since the default stream cannot be captured.
+
+    torch hands out 32 streams of a priority in turn. One of high priority is none of those on which other threads fit
+    other models: a copy that such a thread made on a stream under capture would fail.
+    """
 
     def __init__(self) -> None:
-        self._stream = torch.cuda.Stream()
+        self._stream = torch.cuda.Stream(priority=-1)
 
     def warm_up(self, work: Callable[[], None]) -> None:
         self._stream.wait_stream(torch.cuda.current_stream())

@@ -428,7 +428,7 @@ class EveryClass:
 
     @property
     def price(self) -> dict[str, float]:
-        """By class, the points of D_rt that the recommended settings cost before re-estimation, where both are known."""
+        """By class, the points of D_rt that the recommended settings cost before re-estimation, where it is known."""
         return {
             name: self.original[name] - left.before["remain_test"]
             for name, left in self.recommended.items()

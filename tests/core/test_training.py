@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -496,6 +497,23 @@ class Graph:
             raise RuntimeError("Cannot prepare for replay during capturing stage")
 
 
+class Stream:
+    """A CUDA stream as torch hands it out: one of 32 of its priority, in turn."""
+
+    handed_out: Counter[int] = Counter()
+
+    def __init__(self, priority: int = 0):
+        self.cuda_stream = (priority, self.handed_out[priority] % 32)
+        self.handed_out[priority] += 1
+
+
+def test_a_step_is_captured_on_none_of_the_streams_that_other_threads_work_on(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    threads = {torch.cuda.Stream().cuda_stream for _ in range(100)}
+    assert len(threads) == 32
+    assert not threads & {CudaGraphs()._stream.cuda_stream for _ in range(100)}
+
+
 def test_no_step_is_replayed_while_another_thread_captures_one(monkeypatch: pytest.MonkeyPatch):
     inside, go_on = threading.Event(), threading.Event()
 
@@ -509,7 +527,7 @@ def test_no_step_is_replayed_while_another_thread_captures_one(monkeypatch: pyte
         inside.set()
         go_on.wait(10)
 
-    for name, stub in {"Stream": object, "CUDAGraph": Graph, "graph": graph}.items():
+    for name, stub in {"Stream": Stream, "CUDAGraph": Graph, "graph": graph}.items():
         monkeypatch.setattr(torch.cuda, name, stub)
     replay = CudaGraphs().captured(lambda: None)
     with ThreadPoolExecutor(2) as threads:
