@@ -409,13 +409,12 @@ SUCCESSORS = ("delete", "spotter")  # published since the paper; beside its own 
 class EveryClass:
     """The recommended and the deep settings on each class of the data, with the first replicate's original.
 
-    `left`, by the setting's name and the class. By class: the `original`'s accuracy on D_rt in percent, and what that
-    class's `retrain` shows, where one was trained. `again`: what the recommended settings leave of each class with the
-    next replicate's original. `published`: by a method's title and the class.
+    `left`, by the setting's name and the class; `retrain`: what that class's own shows, where one was trained. `again`:
+    what the recommended settings leave of each class with the next replicate's original. `published`: by a method's
+    title and the class.
     """
 
     left: dict[str, dict[str, Left]]
-    original: dict[str, float]
     retrain: dict[str, Left]
     again: dict[str, Left]
     published: dict[str, dict[str, BeforeAndAfter]]
@@ -425,15 +424,6 @@ class EveryClass:
     def recommended(self) -> dict[str, Left]:
         """What the recommended settings leave, by class."""
         return self.left.get(RECOMMENDED.called, {})
-
-    @property
-    def price(self) -> dict[str, float]:
-        """By class, the points of D_rt that the recommended settings cost before re-estimation, where it is known."""
-        return {
-            name: self.original[name] - left.before["remain_test"]
-            for name, left in self.recommended.items()
-            if name in self.original
-        }
 
     def beyond_retrain(self, setting: str, of: Callable[[Left], float]) -> list[float]:
         """A number less the same of the class's own Retrain, of every class that has one."""
@@ -448,12 +438,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
     """
     if (base := _kept_by(experiment, everything)) is None:
         return None
-    gathering, left, original, retrain = (
-        Gathering(),
-        dict[str, dict[str, Left]](),
-        dict[str, float](),
-        dict[str, Left](),
-    )
+    gathering, left, retrain = Gathering(), dict[str, dict[str, Left]](), dict[str, Left]()
     again, published = dict[str, Left](), dict[str, dict[str, BeforeAndAfter]]()
     first, *others = replicates(experiment).values()
 
@@ -468,8 +453,6 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
                 left.setdefault(setting.called, {})[name] = one
         if others and (one := traced(RECOMMENDED, _of_class(others[0], label), f"{name}, second seed")) is not None:
             again[name] = one
-        if (kept := gathering.ask(f"{name}, original", evaluation, there, "original")) is not None:
-            original[name] = kept.accuracy["remain_test"]
         if (climbed := gathering.ask(f"Retrain of {name}", ladder, there, "retrain")) is not None:
             retrain[name] = of_climb(climbed)
         for method in (*BOUNDARY_METHODS, *SUCCESSORS):
@@ -479,7 +462,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
             ]
             if pair[0] is not None and pair[1] is not None:
                 published.setdefault(title(method), {})[name] = BeforeAndAfter(pair[0], pair[1])
-    found = EveryClass(left, original, retrain, again, published, gathering.gaps)
+    found = EveryClass(left, retrain, again, published, gathering.gaps)
     return found if len(found.recommended) > 1 else None
 
 
@@ -759,6 +742,32 @@ def classes_table(made: EveryClass | None, setting: Setting = RECOMMENDED) -> St
             **{sets_named(called): beside(name, of) for called, of in (NUMBERS[each] for each in HEADLINES)},
         }
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
+
+
+BESIDE: dict[str, Callable[[Left], float]] = {
+    "D_rt after, points": lambda left: left.after["remain_test"],
+    "threshold, points": lambda left: left.threshold,
+    f"{SHOTS} shots, points": _shots,
+    "probe, points": lambda left: left.probe,
+}
+
+
+def beside_each_retrain_table(made: EveryClass | None) -> Styler | None:
+    """What both settings leave less what the Retrain of the same class shows, in points: means, least and most.
+
+    None without a class whose Retrain is known.
+    """
+    if made is None or not made.retrain:
+        return None
+    rows: dict[str, dict[str, str]] = {}
+    for setting in (RECOMMENDED, DEEP):
+        for called, of in BESIDE.items():
+            if values := made.beyond_retrain(setting.called, of):
+                ends = f"{min(values):+.1f}&nbsp;to&nbsp;{max(values):+.1f}"
+                shown = f"{statistics.fmean(values):+.1f}<br><small>{ends}</small>"
+                rows.setdefault(in_html(setting.called), {})[sets_named(called)] = shown
+    note = "Less the Retrain of the same class: the mean over the classes; small: from the least to the most."
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"), note)
 
 
 def published_classes_table(made: EveryClass | None) -> Styler | None:

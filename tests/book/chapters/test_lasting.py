@@ -254,27 +254,27 @@ def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lack
     assert "nearest label, seed 0" in shown.untried.not_recorded
 
 
-def test_every_class_is_told_with_its_mean_its_range_and_its_price():
+def test_every_class_is_told_with_its_mean_its_range_and_its_retrain():
     recommended = {"cat": left(0.2, 20.0, remain=82.0), "dog": left(4.0, 20.0, remain=80.0), "deer": left(0.0, 20.0)}
     every = lasting.EveryClass(
         {RECOMMENDED.called: recommended, lasting.DEEP.called: {"cat": left(0.1, 12.0, remain=80.0)}},
-        {"cat": 81.0, "dog": 81.5},
         {"cat": left(0.0, 15.0, remain=81.0), "dog": left(0.0, 24.0, remain=81.0)},
         {"cat": left(0.6, 20.0)},
         {"DELETE": {"cat": before_and_after(0.0, 3.0)}, "Spotter": {"cat": before_and_after(0.4, 100.0)}},
         Gaps(["deer, original"]),
     )
-    assert every.price == {"cat": pytest.approx(-1.0), "dog": pytest.approx(1.5)}
     words = templates("lasting").on_every_class(every)
     assert "the recommended settings leave 1.4 (0.0 to 4.0) % of $D_f$" in words
     assert "means over 3 classes" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
     assert "With the second seed's original it is 0.6 (0.6 to 0.6) % of $D_f$, on 1 classes." in words
-    assert "they cost +0.2 (-1.0 to +1.5) points of $D_{rt}$ against the original" in words
-    assert "the Retrain of the same class, which 2 classes have" in words
-    assert "recommended: five labelled images +0.5 (-4.0 to +5.0);" in words
-    assert "$D_{rt}$ +0.0 (-1.0 to +1.0)" in words
-    assert "deep: five labelled images -3.0 (-3.0 to -3.0);" in words
+    assert "further from 5 labelled images on 1 of 1 classes, and from a linear probe on 1." in words
+    beside = lasting.beside_each_retrain_table(every).data
+    assert list(beside.index) == [RECOMMENDED.called, lasting.DEEP.called]
+    assert beside["5 shots, points"].tolist() == [
+        "+0.5<br><small>-4.0&nbsp;to&nbsp;+5.0</small>",
+        "-3.0<br><small>-3.0&nbsp;to&nbsp;-3.0</small>",
+    ]
     assert "DELETE 3.0 (3.0 to 3.0) %, 11.0 (11.0 to 11.0) points of $D_{rt}$ below Retrain" in words
     assert words.endswith("Spotter 100.0 (100.0 to 100.0) %.")
     shown = lasting.classes_table(every)
@@ -287,6 +287,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_price():
     ]
     assert "on CIFAR-10 alone" in templates("lasting").on_every_class(None)
     assert lasting.classes_table(None) is lasting.published_classes_table(None) is None
+    assert lasting.beside_each_retrain_table(None) is None
 
 
 def before_and_after(before: float, after: float) -> BeforeAndAfter:
