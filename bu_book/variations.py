@@ -51,7 +51,7 @@ class Variation:
     in words. `changed`: the settings that differ from the page's own run, none for that run itself. `keeps_statistics`:
     whether the model has BatchNorm; without it `after` is `before`. `statistics`: what the statistics do alone; None
     where the model keeps none, or where not recorded. `methods`: for another class the paper's own two, else
-    TAKEN_APART.
+    TAKEN_APART. `retrain`: of the run itself and at another width alone; None also where not recorded.
     """
 
     model: str
@@ -65,6 +65,7 @@ class Variation:
     keeps_statistics: bool
     statistics: Evaluation | None
     methods: dict[str, BeforeAndAfter]
+    retrain: Evaluation | None = None
 
     @property
     def called(self) -> str:
@@ -124,7 +125,8 @@ def variations(experiment: Experiment) -> Variations:
         methods = [name for name in asked if name in experiment.config.methods]
         there = experiment.variation(methods, **change)
         images = most_images(experiment, there)
-        if (run := _in_short(there, change, methods, images, gathering)) is not None:
+        retrained = "retrain" in experiment.config.methods
+        if (run := _in_short(there, change, methods, retrained, images, gathering)) is not None:
             runs.append(run)
     gathering.needs_some(runs)
     sizes = {part: len(said.labels) for part, said in experiment.outputs("original").items()}
@@ -167,9 +169,14 @@ def model_called(there: Experiment, change: Mapping[str, Any]) -> str:
 
 
 def _in_short(
-    there: Experiment, change: Mapping[str, Any], methods: list[str], images: int, gathering: Gathering
+    there: Experiment,
+    change: Mapping[str, Any],
+    methods: list[str],
+    retrained: bool,
+    images: int,
+    gathering: Gathering,
 ) -> Variation | None:
-    """One variation; None where the evaluation of its original is not recorded."""
+    """One variation; None where the evaluation of its original is not recorded. `retrained`: whether the run has it."""
     config, forget_class, model = there.config, there.forgotten, model_called(there, change)
     which = f"{model}, seed {config.seed}, {forget_class}"
     if (original := gathering.ask(which, evaluation, there, "original")) is None:
@@ -187,8 +194,11 @@ def _in_short(
             label = f"{title(name)} of {which} after re-estimation"
             after = gathering.ask(label, evaluation, there, name, images)
         measured[name] = BeforeAndAfter(before, after)
+    retrain: Evaluation | None = None
+    if set(change) <= {"width"} and retrained:
+        retrain = gathering.ask(f"Retrain of {which}", evaluation, there, "retrain")
     trained = config.seed, config.epochs, config.lr, there.precision
-    return Variation(model, forget_class, *trained, tuple(change), original, drifts, alone, measured)
+    return Variation(model, forget_class, *trained, tuple(change), original, drifts, alone, measured, retrain)
 
 
 # --- over several classes and seeds -------------------------------------------------------------------------------
@@ -302,7 +312,8 @@ def _as_table(rows: Mapping[tuple[str, str], Mapping[str, str]], note: str) -> S
 class Training:
     """Table 1 of one width and training: the accuracy of each model on each set in percent, by model.
 
-    `from_paper`: how far these numbers lie from the paper's on average, in points, on training and on test images.
+    `from_paper`: how far these numbers, but Retrain's, lie from the paper's on average, in points, on training and on
+    test images.
     """
 
     called: str
@@ -321,7 +332,10 @@ def trainings(made: Variations) -> list[Training]:
         recipe = "" if {"epochs", "lr"} & set(run.changed) else f", {run.epochs} epochs at lr {run.lr:g}"
         accuracy = {"original": run.original.accuracy}
         accuracy |= {name: run.methods[name].before.accuracy for name in names}
-        trained.append(Training(run.model + recipe, accuracy, _from_paper(accuracy, made.dataset)))
+        from_paper = _from_paper(accuracy, made.dataset)  # of the models that every width and training has
+        if run.retrain is not None:
+            accuracy["retrain"] = run.retrain.accuracy
+        trained.append(Training(run.model + recipe, accuracy, from_paper))
     return trained
 
 
@@ -344,7 +358,7 @@ def trainings_table(made: Variations) -> Styler | None:
     theirs = table_1(made.dataset)
     columns = {"paper" if theirs.same else f"paper, {theirs.dataset}": theirs.accuracy}
     columns |= {in_html(each.called): each.accuracy for each in trained}
-    names = list(trained[0].accuracy)
+    names = dict.fromkeys(name for each in trained for name in each.accuracy)
     rows = {
         (set_title(part), called): {
             title(name): number(accuracy[name][part] if name in accuracy else None, ".1f") for name in names

@@ -30,6 +30,7 @@ def variation(
     changed: tuple[str, ...] = (),
     original: Evaluation | None = None,
     statistics: Evaluation | None = None,
+    retrain: Evaluation | None = None,
     **given: Any,
 ) -> Variation:
     """A run in short, of which re-estimation changes nothing."""
@@ -45,6 +46,7 @@ def variation(
         keeps_statistics=statistics is not None,
         statistics=statistics,
         methods={name: BeforeAndAfter(made, made) for name, made in methods.items()},
+        retrain=retrain,
     )
 
 

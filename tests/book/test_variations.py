@@ -216,7 +216,8 @@ def test_the_nearest_training_is_the_one_with_the_papers_numbers():
             for name in ("original", *names)
         }
         model, original = "there" if changed else "here", made.pop("original")
-        return planted.variation(made, model=model, changed=changed, original=original)
+        retrain = None if changed else evaluation(0, 50)  # far from the paper's, and not counted
+        return planted.variation(made, model=model, changed=changed, original=original, retrain=retrain)
 
     own = trained((), {"remain_train": -4, "forget_train": 2, "remain_test": 1, "forget_test": -1})
     longer, other_class = trained(("epochs", "lr"), {}), trained(("forget_class",), {"remain_train": 50})
@@ -231,7 +232,8 @@ def test_the_nearest_training_is_the_one_with_the_papers_numbers():
     assert words[1].startswith("- there: 0.0 points") and "0.0 on test images" in words[1]
     shown = trainings_table(made)
     assert shown is not None
-    assert list(shown.data.columns) == ["Original", "Boundary Shrink", "Boundary Expanding", "Random Labels"]
+    assert list(shown.data.columns) == ["Original", "Boundary Shrink", "Boundary Expanding", "Random Labels", "Retrain"]
+    assert list(shown.data.xs("<i>D</i><sub>r</sub>")["Retrain"])[1:] == ["50.0", "–"]
     assert list(shown.data.xs("<i>D</i><sub>r</sub>")["Boundary Shrink"]) == ["99.2", "95.2", "99.2"]
     alone = planted.variations(own, other_class)
     assert trainings_table(alone) is None
