@@ -1,7 +1,7 @@
 """What is not recorded, in words for a reader; missing is a state of a single row, and not of a page."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
@@ -54,13 +54,17 @@ def named(reason: Exception) -> str:
     return f"{what} of {called}" if model else what
 
 
-def in_words(reason: NotRecorded) -> str:
-    """A sentence for a reader, as HTML and Markdown alike: what is not recorded of a run, and what computes it."""
-    said = f"Not recorded of this run: {in_markdown(named(reason))}."
+def in_words(reason: NotRecorded, whose: str = "this run", others: Iterable[str] = ()) -> str:
+    """A sentence for a reader, as HTML and Markdown alike: what is not recorded of a run, and what computes it.
+
+    `whose`: how the run is called; `others`: the records that lack the same.
+    """
+    said = f"Not recorded of {whose}: {in_markdown(named(reason))}."
     if not reason.artefact:
         return said
-    command = f"<code>make reference PROFILE={in_markdown(reason.record)}</code>"
-    return f"{said} With the images at hand, {command} computes it."
+    records = (reason.record, *others)
+    commands = " and ".join(f"<code>make reference PROFILE={in_markdown(record)}</code>" for record in records)
+    return f"{said} With the images at hand, {commands} {'compute' if others else 'computes'} it."
 
 
 NAMED = 4  # gaps that a line names; of more it gives the number

@@ -50,7 +50,7 @@ def movable(kind: str, data: Mapping[str, Any], still: str, caption: str) -> HTM
 def of_own_run(draw: Callable[[Result], HTML], found: "Found[Result]") -> HTML:
     """The figure of a page's own run; where that is not recorded, a sentence that says so."""
     if found.own is None:
-        return HTML(f"<p><em>{found.missing[found.own_title]}</em></p>")
+        return HTML(f"<p><em>{found.why_not_own}</em></p>")
     return draw(found.own)
 
 

@@ -29,7 +29,7 @@ from bu_core.models import ONE_WIDTH
 from bu_core.results import as_json
 
 from . import claims
-from .gaps import in_words
+from .gaps import in_words, named
 from .style import as_figure, as_table, in_html, in_markdown, sets_named, title, use_style
 
 Result = TypeVar("Result")
@@ -44,17 +44,21 @@ MODEL_TITLES = {
 
 @dataclass(frozen=True)
 class Found(Generic[Result]):
-    """One result a run, by the run's title, the page's own first; `missing`: why a run has none, in a sentence, as HTML
-    and Markdown alike."""
+    """One result a run, by the run's title, the page's own first; `missing`: why a run has none."""
 
     results: dict[str, Result]
-    missing: dict[str, str]
+    missing: dict[str, NotRecorded | claims.CannotTest]
     own_title: str
 
     @property
     def own(self) -> Result | None:
         """The result of the page's own run; None where its record lacks it."""
         return self.results.get(self.own_title)
+
+    @property
+    def why_not_own(self) -> str:
+        """Why the page's own run has no result: a sentence, as HTML and Markdown alike."""
+        return _why([self.missing[self.own_title]])
 
 
 class Page:
@@ -88,15 +92,16 @@ class Page:
         for name, run in self.runs.items():
             runs[name] = run
             runs |= {f"{name}: {MODEL_TITLES.get(each.config.model, each.config.model)}": each for each in also(run)}
-        results, missing = {}, {}
+        results = {}
+        missing: dict[str, NotRecorded | claims.CannotTest] = {}
         for name, run in runs.items():
             try:
                 results[name] = ask(run)
             except NotRecorded as reason:
                 if name in self.runs:
-                    missing[name] = in_words(reason)
+                    missing[name] = reason.with_traceback(None)  # which would keep all that the question held
             except claims.CannotTest as reason:
-                missing[name] = f"Not measured here: {in_markdown(reason)}."
+                missing[name] = reason.with_traceback(None)
         return Found(results, missing, self.own_title)
 
     def metrics(self) -> Found[Metrics]:
@@ -131,31 +136,31 @@ class Page:
     ) -> None:
         """A figure of every run, in tabs. `alt` tells who cannot see it what it shows.
 
-        The `caption` is plain text, or a function that writes it of a run; `none`: what to say, as plain text, of a run
+        The `caption` is plain text, or a function that writes it of a run; `none`: what to say, as plain text, of runs
         of which there is no figure. `folded`: the line of plain text that the figure folds out from; "" for unfolded.
         """
 
-        def drawn(result: Result) -> str:
+        def drawn(result: Result) -> str | None:
             if (figure := draw(result)) is None:
-                return f"<p><em>{sets_named(none)}</em></p>"
+                return None
             return as_figure(figure, caption if isinstance(caption, str) else caption(result), alt)
 
-        tabs = _tabs({name: drawn(result) for name, result in found.results.items()}, found)
+        tabs = _tabs({name: drawn(result) for name, result in found.results.items()}, found, none)
         _show(f"<details><summary>{sets_named(folded)}</summary>{tabs}</details>" if folded else tabs)
 
     def table(
         self, make: Callable[[Result], Styler | None], found: Found[Result], *, none: str = "", folded: str = ""
     ) -> None:
-        """A table of every run, in tabs; `none`: what to say, as plain text, of a run of which there is no table.
+        """A table of every run, in tabs; `none`: what to say, as plain text, of runs of which there is no table.
 
         `folded`: the line of plain text that the table folds out from; "" for unfolded.
         """
 
-        def made(result: Result) -> str:
+        def made(result: Result) -> str | None:
             table = make(result)
-            return f"<p><em>{sets_named(none)}</em></p>" if table is None else table.to_html()
+            return None if table is None else table.to_html()
 
-        tabs = _tabs({name: made(result) for name, result in found.results.items()}, found)
+        tabs = _tabs({name: made(result) for name, result in found.results.items()}, found, none)
         _show(f"<details><summary>{sets_named(folded)}</summary>{tabs}</details>" if folded else tabs)
 
     def compare(self, rows: Callable[[Result], Mapping[str, str]], found: Found[Result]) -> None:
@@ -197,7 +202,7 @@ class Page:
     def provenance(self) -> None:
         """Everything that decided the numbers of the page's own run, folded."""
         found = self.metrics()
-        inside = found.missing[found.own_title] if found.own is None else provenance(found.own).to_html()
+        inside = found.why_not_own if found.own is None else provenance(found.own).to_html()
         _show(f"<details><summary>Every parameter, machine, version and commit</summary>{inside}</details>")
 
 
@@ -273,7 +278,7 @@ def provenance(found: Metrics) -> Styler:
         facts[f"made on ({', '.join(names)})"] = json.loads(environment)
     facts["shown on"] = found.environment
     frame = pd.DataFrame({"value": {name: in_html(_plain(as_json(value))) for name, value in facts.items()}})
-    return as_table(frame).set_properties(None, **{"text-align": "left"})
+    return as_table(frame).set_properties(None, **{"text-align": "left", "overflow-wrap": "anywhere"})
 
 
 def _plain(value: Any) -> str:
@@ -288,17 +293,23 @@ def _plain(value: Any) -> str:
 
 def _lacking(found: Found[Any]) -> None:
     """What stands on the page where no run has a result."""
-    _show(f"<p><em>{found.missing[found.own_title]}</em></p>")
+    _show(_note(found.why_not_own))
 
 
 _sets = itertools.count()
 
 
-def _tabs(shown: Mapping[str, str], found: Found[Any]) -> str:
-    """HTML of every run in tabs, as sphinx-design has them, those without a result last; no tabs for one run."""
-    parts = dict(shown) | {name: f"<p><em>{why}</em></p>" for name, why in found.missing.items()}
-    if len(parts) == 1:
-        return next(iter(parts.values()))
+def _tabs(shown: Mapping[str, str | None], found: Found[Any], none: str) -> str:
+    """HTML of the runs in tabs, as sphinx-design has them; no tabs on a page of one run.
+
+    A run without HTML has no tab and is named beneath. `none`: why that is so, as plain text, where it has a result.
+    """
+    parts = {run: inside for run, inside in shown.items() if inside is not None}
+    if len(shown) + len(found.missing) == 1:
+        return parts.get(found.own_title) or _note(sets_named(none) if shown else found.why_not_own)
+    left_out = _left_out([run for run in shown if run not in parts], sets_named(none), found)
+    if not parts:
+        return left_out
     name = f"runs-{next(_sets)}"
     tabs = "".join(
         f'<input {"checked" if place == 0 else ""} id="{name}-{place}" name="{name}" type="radio">'
@@ -306,7 +317,34 @@ def _tabs(shown: Mapping[str, str], found: Found[Any]) -> str:
         f'<div class="sd-tab-content docutils">{inside}</div>'
         for place, (run, inside) in enumerate(parts.items())
     )
-    return f'<div class="sd-tab-set docutils">{tabs}</div>'
+    return f'<div class="sd-tab-set docutils">{tabs}</div>{left_out}'
+
+
+def _left_out(empty: Sequence[str], none: str, found: Found[Any]) -> str:
+    """HTML that names the runs without a tab, a sentence for each reason; `none`: that of the `empty` ones, as HTML."""
+    alike: dict[str, list[str]] = {}
+    for run, reason in found.missing.items():
+        alike.setdefault(named(reason), []).append(run)
+    said = [f"{_names(empty)}: {none}"] if empty else []
+    said += [_why([found.missing[run] for run in runs], _names(runs)) for runs in alike.values()]
+    return "".join(map(_note, said))
+
+
+def _why(reasons: Sequence[NotRecorded | claims.CannotTest], whose: str = "") -> str:
+    """Why runs have no result, as HTML and Markdown alike; `whose`: their names as HTML, "" for the page's own run."""
+    first, *others = reasons
+    if isinstance(first, NotRecorded):
+        records = [each.record for each in others if isinstance(each, NotRecorded)]
+        return in_words(first, whose or "this run", records)
+    return f"Not measured {f'on {whose}' if whose else 'here'}: {in_markdown(first)}."
+
+
+def _names(runs: Sequence[str]) -> str:
+    return "; ".join(map(in_html, runs))
+
+
+def _note(said: str) -> str:
+    return f"<p><em>{said}</em></p>"
 
 
 def _show(inside: str) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
 from bu_book import page
-from bu_book.style import INK, PAPER, as_svg, in_figure, in_html, in_markdown
+from bu_book.style import INK, PAPER, as_svg, as_table, in_figure, in_html, in_markdown
 from bu_core.checks import SettingError
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
@@ -130,10 +131,44 @@ def test_what_a_record_lacks_is_said_in_its_place(two_runs: page.Page, shown: li
 
     found = two_runs.measure(lacking)
     two_runs.figure(lambda run: plt.figure(), found, caption="Nothing.", alt="Nothing")
-    assert "Not recorded of this run: the attention maps of Retrain." in shown[-1]
+    assert "Not recorded of &lt;b&gt;wide&lt;/b&gt;: the attention maps of Retrain." in shown[-1]
     assert "<code>make reference PROFILE=wide</code> computes it" in shown[-1] and "data_dir" not in shown[-1]
     two_runs.compare(lambda run: {"a": "1"}, found)
     assert "narrow" in shown[-1] and "wide" not in shown[-1]
+
+
+def test_a_run_with_nothing_to_show_has_no_tab_and_is_named_once_for_each_reason(two_runs: page.Page, shown: list[str]):
+    def lacks(record: str) -> NotRecorded:
+        return NotRecorded("the maps", "attention_maps-retrain", record)
+
+    found = page.Found(
+        {"own": 1, "empty": 0, "void": 0},
+        {"b": lacks("b"), "c": lacks("c"), "d": page.claims.CannotTest("it forgets nothing")},
+        "own",
+    )
+    two_runs.table(lambda number: as_table(pd.DataFrame({"a": [number]})) if number else None, found, none="No D_f.")
+    tabs, *notes = shown[-1].split("<p><em>")
+    assert tabs.count('class="sd-tab-label"') == 1 and ">own</label>" in tabs
+    assert notes == [
+        "empty; void: No <i>D</i><sub>f</sub>.</em></p>",
+        "Not recorded of b; c: the attention maps of Retrain. With the images at hand, <code>make reference PROFILE=b"
+        "</code> and <code>make reference PROFILE=c</code> compute it.</em></p>",
+        "Not measured on d: it forgets nothing.</em></p>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (page.Found({"own": 0}, {}, "own"), "No table."),
+        (page.Found({}, {"own": NotRecorded("it is not there")}, "own"), "Not recorded of this run: it is not there."),
+    ],
+)
+def test_a_page_of_one_run_says_in_its_place_what_is_missing(
+    two_runs: page.Page, shown: list[str], found: page.Found[int], said: str
+):
+    two_runs.table(lambda number: None, found, none="No table.")
+    assert shown[-1] == f"<p><em>{said}</em></p>"
 
 
 def test_where_the_pages_own_run_is_not_recorded_words_say_so(two_runs: page.Page, monkeypatch: pytest.MonkeyPatch):
