@@ -250,15 +250,17 @@ def fisher_table(found: Fisher | None) -> Styler | None:
 def rate_curves(found: Rates) -> Figure | None:
     """A row a method over its learning rates: accuracy at the left, ASR minus Retrain's by attack at the right.
 
-    A mark is filled where D_f is empty; the dotted line is NEAR points above Retrain. None without a method.
+    A mark is filled where D_f is empty; the dotted line is NEAR points above Retrain. A method with a single rate is
+    left out; None where that holds for all.
     """
-    if not found.curves:
+    curves = [each for each in found.curves if len(each.points) > 1]
+    if not curves:
         return None
-    size = (NARROW - 0.4, 1.5 * len(found.curves) + 0.7)
+    size = (NARROW - 0.4, 1.5 * len(curves) + 0.7)
     figure, rows = plt.subplots(
-        len(found.curves), 2, figsize=size, sharey="col", sharex="row", squeeze=False, layout="constrained"
+        len(curves), 2, figsize=size, sharey="col", sharex="row", squeeze=False, layout="constrained"
     )
-    for (left, right), curve in zip(rows, found.curves, strict=True):
+    for (left, right), curve in zip(rows, curves, strict=True):
         for part in ("forget_train", "remain_test"):
             label, look = _SETS[part]
             _over_rates(left, curve, [each.accuracy.get(part) for each in curve.points.values()], label, look)

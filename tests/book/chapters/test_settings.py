@@ -1,5 +1,6 @@
 """The chapter on settings, on planted points."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -135,6 +136,17 @@ def test_the_figures_have_a_line_a_set_and_an_attack_and_a_mark_a_rate():
     assert [len(axes.get_lines()) for axes in figure.axes] == [4, 4], "three sets, and the run's own strength"
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["0", "1e-6", "1e-4"]
     plt.close(figure)
+
+
+def test_a_method_with_a_single_rate_has_a_row_in_the_table_and_none_in_the_figure():
+    found = rates()
+    single = RateCurve("random_labels", 0.1, {0.1: planted(5.0, 50.0)})
+    both = replace(found, curves=[*found.curves, single])
+    figure = settings.rate_curves(both)
+    assert len(figure.axes) == 2
+    plt.close(figure)
+    assert "Random Labels" in settings.rate_table(both).to_html()
+    assert settings.rate_curves(replace(found, curves=[single])) is None
 
 
 def test_of_a_record_the_run_itself_is_known_and_the_other_rates_are_not(
