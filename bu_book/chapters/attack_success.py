@@ -90,7 +90,7 @@ def called_members(found: Metrics) -> Figure:
             line = _value(by_model["retrain"].asr)
             axes.axvline(line, color=colour("retrain"), linestyle="--", label="Retrain's attack success rate")
         axes.set_title(ATTACKS[kind].title, fontsize=11)
-        axes.set(xlim=(0, 118), xticks=range(0, 101, 25))
+        axes.set(xlim=(0, 125), xticks=range(0, 101, 25))
         axes.set_yticks(range(len(names)), [title(name) for name in names])
         axes.tick_params(labelsize=10)
         axes.grid(axis="y", visible=False)
@@ -104,6 +104,9 @@ def called_members(found: Metrics) -> Figure:
     return figure
 
 
+GAP = 7  # points between the end of an interval and a number, so that nobody reads a minus sign
+
+
 def _bars(axes: Axes, shares: dict[str, Estimate], offset: float, label: str, *, filled: bool) -> None:
     """One bar a model, so far beside its tick, with its interval and its value in figures."""
     values = np.array([share.value for share in shares.values()])
@@ -112,11 +115,13 @@ def _bars(axes: Axes, shares: dict[str, Estimate], offset: float, label: str, *,
     colours = [colour(name) for name in shares]
     axes.barh(
         heights, values, 0.36, label=label, edgecolor=colours, linewidth=1.5, color=colours if filled else PAPER,
-        xerr=np.abs(ends - values), error_kw={"ecolor": GREY, "elinewidth": 1.2, "capsize": 2},
+        xerr=np.abs(ends - values), error_kw={"ecolor": GREY, "elinewidth": 1.2, "capsize": 3, "capthick": 1.2},
     )  # fmt: skip
     for height, value, end in zip(heights, values, ends[1], strict=True):
-        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}  # over the dashed line
-        axes.text(end + 2, height, f"{value:.0f}", va="center", fontsize=9, bbox=box)
+        axes.annotate(
+            f"{value:.0f}", (end, height), (GAP, 0), textcoords="offset points", va="center", fontsize=9,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5},  # over the dashed line
+        )  # fmt: skip
 
 
 def attack_table(found: Metrics, kind: str) -> Styler | None:

@@ -20,6 +20,7 @@ import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from pandas.io.formats.style import Styler
 from torch import Tensor
@@ -372,7 +373,8 @@ def decision_map(space: DecisionSpace) -> Figure:
         labels[axes] = [
             axes.annotate(
                 classes[label], middle, middle, ha="center", va="center", fontsize=9, fontweight="bold", color=INK,
-                bbox={"boxstyle": "round,pad=0.15", "facecolor": PAPER, "alpha": 0.75, "linewidth": 0},
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "none", "linewidth": 0},
+                path_effects=[withStroke(linewidth=3, foreground=PAPER)],
                 arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8},
             )
             for label, middle in middles.items()

@@ -267,7 +267,7 @@ def _outcome(experiment: Experiment, search: str) -> Outcome | None:
 
 def crossing(found: Neighbours) -> Figure:
     """By epsilon: how many images cross a boundary (left), and which labels agree (right)."""
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.4), sharex=True, sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(8, 4), sharex=True, sharey=True, layout="constrained")
     for name, look in SEARCHES.items():
         marks: dict[str, Any] = {"color": look.colour, "linestyle": look.dash, "marker": "o", "markersize": 4}
         result = found.comparison.searches[name]
@@ -277,7 +277,7 @@ def crossing(found: Neighbours) -> Figure:
     for axes, heading in zip(panels, ("images that cross a boundary", "images whose label is …"), strict=True):
         axes.axvline(found.epsilon, color=GREY, linewidth=1)
         axes.set(title=heading, xlabel=r"step size $\epsilon$, in pixel units", ylim=(-3, 103))
-        axes.legend(fontsize=9)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=9, frameon=False)
     panels[0].set_ylabel("share of the images, %")
     return figure
 

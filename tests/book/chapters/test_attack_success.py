@@ -61,6 +61,18 @@ def test_the_figure_is_legible_on_a_phone(shadows: bool):
     plt.close(figure)
 
 
+def test_no_number_touches_the_end_of_an_interval_where_it_would_read_as_a_minus_sign():
+    figure = attack_success.called_members(as_printed("cifar10"))
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        for text in axes.texts:
+            end = axes.transData.transform(text.xy)[0]
+            clear = (text.get_bbox_patch().get_window_extent().x0 - end) / figure.dpi * 72
+            assert clear > 5, "points; the line between the caps of a narrow interval is shorter"
+            assert text.get_window_extent().x1 < axes.bbox.x1
+    plt.close(figure)
+
+
 def test_without_retrain_there_is_no_line_and_no_distance():
     found = without(as_printed("cifar10"), "retrain")
     found = changed(found, "finetune", attacks=attacks(80))

@@ -35,7 +35,7 @@ from bu_book.chapters.decision_space import (
     measure,
 )
 from bu_book.claims import CLAIMS, CannotTest, judge
-from bu_book.style import INK, as_svg
+from bu_book.style import INK, PAPER, as_svg
 from bu_core.experiment.experiment import Experiment
 from bu_core.measures import Outputs
 from bu_core.models import build
@@ -386,6 +386,9 @@ def test_the_map_names_its_clusters_and_escapes_their_names():
     assert figure.legends[0].get_title().get_text() == "a forgetting sample (d), predicted as"
     drawing = as_svg(figure, "map")
     assert "currentColor" in drawing and INK not in drawing
+    for label in original.texts:
+        (halo,) = label.get_path_effects()
+        assert halo._gc["foreground"] == PAPER, "which hides the dots around its letters"
 
 
 def test_labels_of_clusters_that_lie_on_each_other_do_not_collide():

@@ -269,6 +269,9 @@ def test_the_figures_show_every_epsilon_and_every_class(measured: Neighbours):
     panels = neighbours.labels_found(dear).axes[:2]
     assert [label.get_text() for label in panels[0].get_yticklabels()] == [f"{each:g}" for each in dear.epsilons]
     assert panels[1].get_xticklabels()[0].get_text() == r"a \$ and a \$"
-    left, right = neighbours.crossing(measured).axes
+    figure = neighbours.crossing(measured)
+    left, right = figure.axes
+    figure.draw_without_rendering()
+    assert not any(axes.get_legend().get_window_extent().overlaps(axes.bbox) for axes in figure.axes)
     assert [line.get_label() for line in left.get_lines()[:2]] == ["one step (FGSM)", "several steps (PGD)"]
     assert list(right.get_lines()[2].get_ydata()) == measured.comparison.agreement
