@@ -98,7 +98,8 @@ def as_table(frame: pd.DataFrame, note: str = "") -> Styler:
     table = frame.style.set_table_attributes('class="results"')
     if note:
         beneath = "caption-side: bottom; text-align: left; font-style: italic"
-        table = table.set_caption(sets_named(note)).set_table_styles([{"selector": "caption", "props": beneath}])
+        caption = f'<span class="note">{sets_named(note)}</span>'
+        table = table.set_caption(caption).set_table_styles([{"selector": "caption", "props": beneath}])
     return table
 
 
