@@ -295,7 +295,7 @@ def _pairs(run: Variation) -> dict[str, list[float]]:
 
 
 def _in_cells(row: Mapping[str, Sequence[float]]) -> dict[str, str]:
-    return {column: " / ".join(number(value, ".1f") for value in values) for column, values in row.items()}
+    return {column: "&nbsp;/&nbsp;".join(number(value, ".1f") for value in values) for column, values in row.items()}
 
 
 def _as_table(rows: Mapping[tuple[str, str], Mapping[str, str]], note: str) -> Styler:

@@ -160,7 +160,7 @@ def compared(experiment: Experiment, everything: bool = False) -> Compared:
                 beside = gathering.ask(f"{called}, Retrain", yardsticks, experiment.variation(["retrain"], **change))
             if found is not None:
                 runs.append(OfOneRun(model, keeps, there.forgotten, seed, found, beside))
-    if not runs:
+    if len({run.keeps_statistics for run in runs}) < 2:
         raise CannotTest("networks without BatchNorm are compared over seeds and classes on the digits alone")
     return Compared(runs, gathering.gaps)
 

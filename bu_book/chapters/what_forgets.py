@@ -730,7 +730,7 @@ def boundary_alone_table(made: BoundariesAlone) -> Styler | None:
 
 def _at_the_end(curve: Mapping[int, Accuracy]) -> str:
     first, last = curve[0], curve[max(curve)]
-    return f"{last['forget_train']:.1f} / {first['remain_test'] - last['remain_test']:.1f}"
+    return f"{last['forget_train']:.1f}&nbsp;/&nbsp;{first['remain_test'] - last['remain_test']:.1f}"
 
 
 def components_table(made: Components) -> Styler:

@@ -195,7 +195,7 @@ def test_the_table_of_each_class_and_seed_has_the_models_with_several():
     own = [("own", which) for which in ("False", "True", "False, seed 8", "True, seed 8")]
     assert list(each.data.index) == [*own, ("longer", "False"), ("longer", "True")]
     recognised = [10, 20, 10, 90, 10, 20]
-    assert list(each.data["statistics alone, %"]) == [f"{value}.0 / 80.0" for value in recognised]
+    assert list(each.data["statistics alone, %"]) == [f"{value}.0&nbsp;/&nbsp;80.0" for value in recognised]
     assert each_table(planted.variations(*RUNS[:3])) is None
 
 

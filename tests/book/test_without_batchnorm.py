@@ -11,7 +11,9 @@ from bu_book.claims import CannotTest
 from bu_book.gaps import Gaps
 from bu_book.without_batchnorm import Compared, OfOneRun, compared, cost_curves, depth, every_rate, line, spread
 from bu_core.experiment import over_rates, record
+from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.over_rates import AtRate, OverRates, Recalled, Yardsticks
+from bu_core.experiment.record import NotRecorded
 from tests.book.notebooks import templates
 from tests.helpers import leave_record, small_experiment
 
@@ -147,6 +149,16 @@ def test_a_record_shows_what_it_has_and_nothing_is_computed_unasked(tmp_path: Pa
     monkeypatch.setattr(without_batchnorm, "SEEDS", 2)
     shown = compared(small_experiment(tmp_path / "shown", **changes))
     assert shown.runs == found.runs and len(shown.gaps.not_recorded) == 3
+    rates = without_batchnorm.over_rates
+
+    def with_batchnorm_alone(run: Experiment) -> OverRates:
+        if run.config.model == "allcnn":
+            return rates(run)
+        raise NotRecorded("the rates")
+
+    monkeypatch.setattr(without_batchnorm, "over_rates", with_batchnorm_alone)
+    with pytest.raises(CannotTest, match="on the digits"):
+        compared(small_experiment(tmp_path / "shown", **changes))
 
 
 def test_without_two_networks_there_is_nothing_to_compare(tmp_path: Path):

@@ -441,7 +441,7 @@ def test_the_deepest_point_costs_no_more_than_the_budget():
     table = what_forgets.boundary_alone_table(made)
     assert table is not None
     row = table.data.loc[("net, deer, seed 0", "Boundary Shrink")]
-    assert row.tolist() == ["100.0 / 0.0", "5.0 / 20.0", "2.0", "<b>40.0</b> (lr 0.001, epoch 1)"]
+    assert row.tolist() == ["100.0&nbsp;/&nbsp;0.0", "5.0&nbsp;/&nbsp;20.0", "2.0", "<b>40.0</b> (lr 0.001, epoch 1)"]
     words = templates("what_forgets")
     assert words.by_the_boundary(made) == "Boundary Shrink, tried at 2 rates, leaves 40.0 %"
     other = replace(dear, method="boundary_expanding", curves={1e-3: points})
