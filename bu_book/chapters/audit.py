@@ -140,7 +140,12 @@ def measure(experiment: Experiment) -> Audit:
 # Rows that no method of the register makes: two controls, and settings of the chapter on lasting.
 MASKED, DRIFTED = "masked", "drifted"
 CONTROLS = {MASKED: "Masked original", DRIFTED: "Drifted original"}
-LASTING = {"lasting": "Lasting method", "lasting_deep": "Lasting, deep", "lasting_alone": "Lasting, no images"}
+LASTING = {
+    "lasting": "Lasting method",
+    "lasting_longer": "Lasting, longer",
+    "lasting_deep": "Lasting, deep",
+    "lasting_alone": "Lasting, no images",
+}
 
 
 @dataclass(frozen=True)
@@ -348,14 +353,17 @@ def _beside(experiment: Experiment, base: Experiment) -> list[str]:
 def _lasting(base: Experiment) -> dict[str, lasting.Setting]:
     """The settings of LASTING for a run, as the chapter on lasting has them.
 
-    The deep one was tried on runs alone that are there to be repeated, of which nothing but the seed is varied.
+    The longer and the deep one were tried on runs alone that are there to be repeated, whose seed alone is varied.
     """
     changes, data = base.config.elsewhere, base.config.dataset
     repeated = bool(changes) and all(set(change) == {"seed"} for change in changes)
     tried = (*lasting.tuned(data), *lasting.LASTING) if repeated else lasting.elsewhere(data)
     named = {setting.called: setting for setting in tried}
     best = named.get(lasting.TUNED_TITLE, lasting.RECOMMENDED)
-    chosen = {"lasting": best, "lasting_deep": named.get(lasting.DEEP.called)}
+    chosen: dict[str, lasting.Setting | None] = {"lasting": best}
+    chosen["lasting_longer"], chosen["lasting_deep"] = (
+        named.get(each.called) for each in (lasting.LONGER, lasting.DEEP)
+    )
     chosen["lasting_alone"] = named[lasting.NO_IMAGE.called]
     return {row: setting for row, setting in chosen.items() if setting is not None}
 

@@ -8,7 +8,9 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -19,6 +21,7 @@ from pandas.io.formats.style import Styler
 from bu_core.audits.few_shot import FewShot
 from bu_core.audits.held_out import HeldOut
 from bu_core.audits.ladder import Climb
+from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import WORTH, Trace, held_out, trace
@@ -28,7 +31,7 @@ from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from bu_core.unlearning.register import GoesThrough
 
-from ..claims import about_one_class
+from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
 from ..replicates import CLIMBED_HERE, LONG, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
@@ -252,6 +255,12 @@ class Lasting:
         ends, value = self.range(of), row.mean(of)
         return None if value is None or ends is None else ends[0] <= value <= ends[1]
 
+    @property
+    def like_retrain(self) -> Row | None:
+        """The setting whose mean lies in the range of the Retrains on every one of NUMBERS; None where none does."""
+        ours = (row for row in self.rows if row.kind == "lasting" and row.left)
+        return next((row for row in ours if all(self.inside(row, of) for _, of in NUMBERS.values())), None)
+
     def alone(self, row: Row, of: Callable[[Left], float | None]) -> tuple[int, int]:
         """On how many replicates a row lies in that range by itself, of how many; a mean of several varies less."""
         ends, values = self.range(of), row.values(of)
@@ -276,6 +285,15 @@ def measure(experiment: Experiment, everything: bool = False) -> Lasting:
     return _measured(experiment, runs if everything else alone, whole=everything)
 
 
+def of_the_faces(experiment: Experiment) -> Lasting | None:
+    """What the recorded run of the faces says, whatever run a page leads with; None without it."""
+    asked = Config.from_profile("lfw")
+    beside = str(Path(experiment.config.results_dir).parent / Path(asked.results_dir).name)
+    with suppress(NotRecorded, CannotTest):
+        return measure(Experiment(replace(asked, results_dir=beside)))
+    return None
+
+
 def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: bool) -> Lasting:
     base, sizes = next(iter(runs.values())), _sizes(experiment)
     gathering, untried = Gathering(), Gathering()
@@ -290,7 +308,9 @@ def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: boo
     lasting = (*LASTING, *tuned(data)) if whole else elsewhere(data)
     ours = [_traced(gathering, setting, "lasting", base, runs, sizes) for setting in lasting]
     first = dict(list(runs.items())[:1])
-    ablation = [_traced(untried, setting, "ablation", base, first, sizes) for setting in ABLATION if whole]
+    # Where the recommended settings leave the class as it was, a change of one of them tells nothing.
+    changed = ABLATION if whole and data == CHOSEN_FOR else ()
+    ablation = [_traced(untried, setting, "ablation", base, first, sizes) for setting in changed]
     gathering.needs_some([row for row in ours if row.left])
     rows = [row for row in (*rows, *ours, *ablation) if row.left]
     repeats, unseen = base is not experiment, len(experiment.outputs("original")["forget_test"].labels)
