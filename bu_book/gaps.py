@@ -17,7 +17,9 @@ Answer = TypeVar("Answer")
 
 # What a measurement gives, in words; another is called by its name.
 MEASURED = {
+    "at_setting": "the accuracies at another setting",
     "attack": "the membership attacks",
+    "attack_shadow": "the attack by shadow models",
     "attention_maps": "the attention maps",
     "channel_shift": "the offset of each channel",
     "class_statistics": "each class's statistics",
@@ -26,6 +28,7 @@ MEASURED = {
     "feature_map": "the decision space",
     "fisher_sweep": "Fisher Forgetting at several strengths of its noise",
     "forgetting_curve": "the accuracies epoch by epoch",
+    "given_classes": "the classes that images are given",
     "held_out": "the auditors against whom no setting is trained",
     "ladder": "the ladder of audits",
     "map_floors": "the least value of the attention maps",
@@ -34,11 +37,16 @@ MEASURED = {
     "outputs": "the answers",
     "over_rates": "the methods over their learning rates",
     "per_sample": "the audit of single images",
+    "object_outline": "the outline of the object",
     "recovered": "the accuracies after re-estimation",
+    "requested": "what is remembered of a request",
     "returned": "re-estimation on images of other sources",
+    "saving": "the cost of saving every update",
     "scaling": "how the cost grows",
     "swap": "the swap of weights and statistics",
     "swapped_in_part": "the swap layer by layer",
+    "timed_round": "the times in rounds",
+    "told": "the answers in short",
     "trace": "the audits of the lasting method",
     "yardsticks": "the audits of Retrain and of a masked original",
 }
