@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from pandas.io.formats.style import Styler
 
 from bu_core.data import SPLITS
@@ -142,9 +143,8 @@ def dots(found: Repeats) -> Figure | None:
         return None
     names = list(dict.fromkeys(name for unit in several for name in found.points[unit] if name != "original"))
     size = (8, 0.38 * len(names) + 1.4)
-    figure, panels = plt.subplots(
-        1, len(several), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
-    )
+    apart = ConstrainedLayoutEngine(wspace=0.08)  # so that the scales of two panels do not read as one
+    figure, panels = plt.subplots(1, len(several), figsize=size, sharex=True, sharey=True, squeeze=False, layout=apart)
     for axes, unit in zip(panels[0], several, strict=True):
         for row, name in enumerate(names):
             if values := found.values(unit, name, "forget_train"):

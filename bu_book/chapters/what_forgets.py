@@ -685,6 +685,7 @@ def class_map(made: Mechanism) -> Figure | None:
     )  # fmt: skip
     axes.set(xlabel="class that is tested: accuracy, %", ylabel="class that gave the statistics")
     axes.tick_params(axis="x", rotation=45)
+    axes.tick_params(axis="y", rotation=0)
     return figure
 
 

@@ -80,6 +80,9 @@ def test_the_figure_has_a_dot_a_repeat_in_a_panel_for_each_unit():
     drawn = [[list(line.get_xdata()) for line in axes.get_lines()[::2]] for axes in figure.axes]
     assert drawn == [[[10, 12, 14], [11, 11, 11, 0]], [[10, 30], [9]]]
     assert [axes.get_title() for axes in figure.axes] == ["4 seeds, forgetting deer", "2 classes, one seed"]
+    figure.draw_without_rendering()
+    left, right = (axes.get_tightbbox() for axes in figure.axes)
+    assert (right.x0 - left.x1) / figure.dpi * 72 > 4, "points between the two scales"
     plt.close(figure)
     assert seeds.dots(ALONE) is None
 

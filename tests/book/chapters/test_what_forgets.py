@@ -414,6 +414,7 @@ def test_the_tables_of_the_mechanism_hold_what_was_planted():
     figure = what_forgets.class_map(MECHANISM)
     assert figure is not None
     assert [text.get_text() for text in figure.axes[0].texts] == ["100", "90", "14", "97", "95", "12"]
+    assert {label.get_rotation() for label in figure.axes[0].get_yticklabels()} == {0.0}
     plt.close(figure)
     assert what_forgets.parts_table(NOTHING) is what_forgets.returned_table(NOTHING) is None
     assert what_forgets.class_map(NOTHING) is None
