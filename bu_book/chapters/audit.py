@@ -142,7 +142,7 @@ MASKED, DRIFTED = "masked", "drifted"
 CONTROLS = {MASKED: "Masked original", DRIFTED: "Drifted original"}
 LASTING = {
     "lasting": "Lasting method",
-    "lasting_longer": "Lasting, longer",
+    "lasting_longer": "Lasting, 5 epochs",
     "lasting_deep": "Lasting, deep",
     "lasting_alone": "Lasting, no images",
 }

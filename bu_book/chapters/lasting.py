@@ -75,8 +75,16 @@ NO_IMAGE = _beside(
     "lasting method (inverted images)", "no remaining image: images inverted from the model", remaining=0,
     stand_ins="inverted",
 )  # fmt: skip
-LONGER = _beside("lasting method (5,000 images, longer)", "five epochs at 0.003", remaining=5000, lr=3e-3, epochs=5)
-HIGHER = _beside("lasting method (5,000 images, higher rate)", "five epochs at 0.01", remaining=5000, lr=1e-2, epochs=5)
+LONGER = _beside(
+    "lasting method (5 epochs, rate 0.003)",
+    "five epochs at 0.003 beside 5,000 images",
+    remaining=5000,
+    lr=3e-3,
+    epochs=5,
+)
+HIGHER = _beside(
+    "lasting method (5 epochs, rate 0.01)", "five epochs at 0.01 beside 5,000 images", remaining=5000, lr=1e-2, epochs=5
+)
 # The second recommendation, for whoever hands out weights: the features are to forget as well.
 DEEP = _beside(
     "lasting method (deep)", "an adversary probes the features at every step", remaining=5000, epochs=2, adversary=0.3,
@@ -236,8 +244,8 @@ class Lasting:
 
     @property
     def lasts(self) -> Row | None:
-        """The recommended settings; for data that they were tuned to, these."""
-        return self.row(TUNED_TITLE) or self.row(RECOMMENDED.called)
+        """The settings that are like a Retrain on every number, those tuned to the data, or the recommended ones."""
+        return self.like_retrain or self.row(TUNED_TITLE) or self.row(RECOMMENDED.called)
 
     def fewer(self, row: Row) -> float | None:
         """How many times fewer images a row trains on than Retrain; None without Retrain."""
@@ -677,7 +685,8 @@ def rungs_table(made: Lasting) -> Styler:
 def other_rungs_table(made: Lasting) -> Styler:
     """Every row on the other rungs. The note says of which rows relearning was spared on some replicates."""
     spared = {row.called: len(row.left) - len(row.values(_relearned)) for row in made.rows if row.kind == "lasting"}
-    notes = [f"{called}: not relearned on {count} of them." for called, count in spared.items() if count]
+    on = "" if len(made.replicates) == 1 else " on {} of them"
+    notes = [f"{called}: not relearned{on.format(count)}." for called, count in spared.items() if count]
     rungs = [name for name in NUMBERS if name not in HEADLINES]
     return as_table(_on_rungs(made, rungs), " ".join([f"{_over(made)}.", *notes]))
 
@@ -786,7 +795,7 @@ def beside_each_retrain_table(made: EveryClass | None) -> Styler | None:
                 ends = f"{min(values):+.1f}&nbsp;to&nbsp;{max(values):+.1f}"
                 shown = f"{statistics.fmean(values):+.1f}<br><small>{ends}</small>"
                 rows.setdefault(in_html(setting.called), {})[sets_named(called)] = shown
-    note = "Less the Retrain of the same class: the mean over the classes; small: from the least to the most."
+    note = "The difference from the Retrain of the same class, a mean over the classes; small: the least and the most."
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), note)
 
 

@@ -836,6 +836,7 @@ def slow_evidence(found: Costs) -> Evidence:
     effect = Effect(
         "Fisher's time, on all of D_r, over Retrain's", "times", longer,
         Bounds(1, math.inf, "the claim is an order"), PAPER_FISHER,
+        than="" if found.fisher_share == 1 else "in proportion to all of D_r",
     )  # fmt: skip
     ways = {"keeps the updates of its last epochs, as this book's recorder does,": found.recording}
     if found.saving:

@@ -211,7 +211,7 @@ RUNGS: dict[str, Rung] = {
     ),
     "probe": Rung(
         "Linear probe",
-        "How many does a new last layer find, fitted to 500 images of the class, at that loss?",
+        "How many does a new last layer find, fitted to up to 500 images of the class, at that loss?",
         UNSEEN,
         5.0,
         lambda found, _: found.probe,

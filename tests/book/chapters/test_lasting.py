@@ -267,7 +267,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_retrain():
     assert "the recommended settings leave 1.4 (0.0 to 4.0) % of $D_f$" in words
     assert "means over 3 classes" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
-    assert "With the second seed's original it is 0.6 (0.6 to 0.6) % of $D_f$, on 1 classes." in words
+    assert "With the second seed's original it is 0.6 (0.6 to 0.6) % of $D_f$, on 1 of the classes." in words
     assert "further from 5 labelled images on 1 of 1 classes, and from a linear probe on 1." in words
     beside = lasting.beside_each_retrain_table(every).data
     assert list(beside.index) == [RECOMMENDED.called, lasting.DEEP.called]
@@ -275,8 +275,11 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_retrain():
         "+0.5<br><small>-4.0&nbsp;to&nbsp;+5.0</small>",
         "-3.0<br><small>-3.0&nbsp;to&nbsp;-3.0</small>",
     ]
-    assert "DELETE 3.0 (3.0 to 3.0) %, 11.0 (11.0 to 11.0) points of $D_{rt}$ below Retrain" in words
-    assert words.endswith("Spotter 100.0 (100.0 to 100.0) %.")
+    assert (
+        "DELETE 3.0 (3.0 to 3.0) % on 1 classes (it keeps 11.0 (11.0 to 11.0) points of $D_{rt}$ less than Retrain)"
+        in words
+    )
+    assert words.endswith("Spotter 100.0 (100.0 to 100.0) % on 1 classes.")
     shown = lasting.classes_table(every)
     assert list(shown.data.index) == ["cat", "dog", "deer"]
     assert "20.0<br><small>15.0</small>" in shown.data.loc["cat"].tolist() and "20.0" in shown.data.loc["deer"].tolist()
@@ -336,7 +339,7 @@ def test_what_re_estimation_may_see_is_told_by_the_worst_source():
     accuracy = {"forget_train": 0.0, "remain_test": 80.0}
     made = Returned(accuracy, [source("remaining", 0.1, 81.0), source("unseen", 0.3, 79.0), source("noise", 0.9, 40.0)])
     words = templates("lasting").whatever_it_sees(made)
-    assert "at most 0.9 % of $D_f$ come back. That is of 3 sources" in words
+    assert "at most 0.9 % of a sample of $D_f$ come back. That is of 3 sources" in words
     assert "keeps 79.0 to 81.0 %" in words
     assert templates("lasting").whatever_it_sees(None) == ""
 
@@ -347,5 +350,5 @@ def test_a_swap_is_told_with_what_it_costs():
 
     words = templates("lasting").a_swap_is_no_audit(Swap(said(100, 84.5), said(0.5, 80), said(69, 45.5), said(0, 83)))
     assert "recognise 0.5 % of $D_f$" in words
-    assert "name 69.0 % of it, and 45.5 % of $D_{rt}$ rightly, where the original has 84.5 %" in words
+    assert "name 69.0 % of it, and 45.5 % of a sample of $D_{rt}$ rightly, where the original has 84.5 %" in words
     assert "on CIFAR-10 alone" in templates("lasting").a_swap_is_no_audit(None)
