@@ -264,8 +264,8 @@ class Capture(Protocol):
 class CudaGraphs:
     """A `Capture` by CUDA graphs, on a stream of its own, since the default stream cannot be captured.
 
-    torch hands out 32 streams of a priority in turn. One of high priority is none of those on which other threads fit
-    other models: a copy that such a thread made on a stream under capture would fail.
+    torch hands out 32 streams of a priority in turn. One of high priority is none of those on which other threads work:
+    what such a thread asks of a stream under capture is written down and not computed, and its copies fail.
     """
 
     def __init__(self) -> None:
