@@ -433,7 +433,7 @@ def _verdicts(record: Record, repeats: Record) -> list[Said]:
             ((taken(RETRAIN) / taken(SHRINK)).mean(),),
         ),
         Said(
-            "Fisher takes longer than Retrain ({:.3g} times in proportion to all of D_r; paper: 2.7 or 5.4 times the "
+            "Fisher takes longer than Retrain ({:.3g} times in proportion to all of Dr; paper: 2.7 or 5.4 times the "
             "original's training)",
             ((shares * taken("fisher") / taken(RETRAIN)).mean(),),
         ),
