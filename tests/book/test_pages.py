@@ -20,6 +20,7 @@ def executable() -> str:
 
 @pytest.fixture(scope="module")
 def browser(executable: str) -> Iterator[Browser]:
+    """One for the tests that come last: while it is open no other can be opened."""
     with Browser(executable) as opened:
         yield opened
 
@@ -46,6 +47,36 @@ def test_no_page_shuts_a_reader_out(smoke_book: Path, executable: str, dark: boo
     with Browser(executable, dark=dark) as browser:
         found = {page.relative_to(smoke_book).as_posix(): browser.barriers(page, rules) for page in pages(smoke_book)}
     assert {page: barriers for page, barriers in found.items() if barriers} == {}
+
+
+CUT_NOTES = """() => [...document.querySelectorAll(".bd-article :is(figcaption, .note)")].filter((note) => {
+    const box = note.closest("figure, table");
+    return box && note.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
+}).map((note) => note.textContent)"""
+
+# The marks behind a formula that stand at the left of where it ends, on the next line.
+PARTED = """() => [...document.querySelectorAll(".bd-article span.math")].filter((formula) => {
+    const mark = formula.nextSibling;
+    if (mark?.nodeType !== Node.TEXT_NODE || !/^[.,;:)]/.test(mark.data)) return false;
+    const range = document.createRange();
+    range.setStart(mark, 0);
+    range.setEnd(mark, 1);
+    return range.getBoundingClientRect().right < formula.getBoundingClientRect().right;
+}).map((formula) => formula.parentElement.textContent)"""
+
+
+def test_on_a_phone_no_note_is_cut_and_no_formula_loses_the_mark_behind_it(smoke_book: Path, executable: str):
+    with Browser(executable, PHONE) as browser:
+        for file in pages(smoke_book):
+            page = browser.open(file)
+            page.evaluate("document.querySelectorAll('details').forEach((folded) => folded.open = true)")
+            assert (file.name, page.evaluate(CUT_NOTES), page.evaluate(PARTED)) == (file.name, [], [])
+
+
+def test_the_drawing_of_the_rooms_is_legible_on_a_phone(smoke_book: Path, executable: str):
+    with Browser(executable, PHONE) as browser:
+        texts = browser.open(smoke_book / "building.html").locator("article svg[role=img] text").all()
+        assert texts and min(box["height"] for text in texts if (box := text.bounding_box())) > 11
 
 
 def test_formulas_are_set(smoke_book: Path, browser: Browser):
@@ -128,33 +159,3 @@ def test_a_chapter_names_the_command_that_makes_it(smoke_book: Path, browser: Br
     link = page.locator("#make-this-page-again a.download").get_attribute("href")
     notebook = nbformat.read((smoke_book / link).resolve(), as_version=4)
     assert any(output for cell in notebook.cells for output in cell.get("outputs", []))
-
-
-CUT_NOTES = """() => [...document.querySelectorAll(".bd-article :is(figcaption, .note)")].filter((note) => {
-    const box = note.closest("figure, table");
-    return box && note.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
-}).map((note) => note.textContent)"""
-
-# The marks behind a formula that stand at the left of where it ends, on the next line.
-PARTED = """() => [...document.querySelectorAll(".bd-article span.math")].filter((formula) => {
-    const mark = formula.nextSibling;
-    if (mark?.nodeType !== Node.TEXT_NODE || !/^[.,;:)]/.test(mark.data)) return false;
-    const range = document.createRange();
-    range.setStart(mark, 0);
-    range.setEnd(mark, 1);
-    return range.getBoundingClientRect().right < formula.getBoundingClientRect().right;
-}).map((formula) => formula.parentElement.textContent)"""
-
-
-def test_on_a_phone_no_note_is_cut_and_no_formula_loses_the_mark_behind_it(smoke_book: Path, executable: str):
-    with Browser(executable, PHONE) as browser:
-        for file in pages(smoke_book):
-            page = browser.open(file)
-            page.evaluate("document.querySelectorAll('details').forEach((folded) => folded.open = true)")
-            assert (file.name, page.evaluate(CUT_NOTES), page.evaluate(PARTED)) == (file.name, [], [])
-
-
-def test_the_drawing_of_the_rooms_is_legible_on_a_phone(smoke_book: Path, executable: str):
-    with Browser(executable, PHONE) as browser:
-        texts = browser.open(smoke_book / "building.html").locator("article svg[role=img] text").all()
-        assert texts and min(box["height"] for text in texts if (box := text.bounding_box())) > 11
