@@ -34,7 +34,8 @@ from bu_core.experiment.record import WHERE_MADE, NotRecorded, Record
 
 from . import BuildError, chapters, slides
 from .execution import Run, execute, in_child, is_current, made_from, template_code
-from .page import beside, run_title
+from .page import run_title
+from .replicates import beside
 
 ROOT = Path(__file__).resolve().parent.parent
 LEAD = "cifar10"  # unless told; its profile names the runs that stand beside it

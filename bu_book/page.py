@@ -11,7 +11,7 @@ import ast
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +30,7 @@ from bu_core.results import as_json
 
 from . import claims
 from .gaps import in_words, named
+from .replicates import beside
 from .style import as_figure, as_table, in_html, in_markdown, sets_named, title, use_style
 
 Result = TypeVar("Result")
@@ -238,13 +239,6 @@ def _worth(name: str, value: ast.expr, names: Mapping[str, Any]) -> Any:
 def run_title(config: Config) -> str:
     """How a page calls a run."""
     return config.title or config.dataset
-
-
-def beside(config: Config, profile: str) -> Config:
-    """The run of a profile that stands beside this one; what it computes lies beside this one's results."""
-    other = Config.from_profile(profile)
-    here = Path(config.results_dir).parent / Path(other.results_dir).name
-    return replace(other, results_dir=str(here), beside=())
 
 
 def run_in_words(found: Metrics) -> str:

@@ -111,13 +111,19 @@ _ALIKE = (
 )  # fmt: skip
 
 
+def beside(config: Config, profile: str) -> Config:
+    """The run of a profile that stands beside this one; what it computes lies beside this one's results."""
+    other = Config.from_profile(profile)
+    here = Path(config.results_dir).parent / Path(other.results_dir).name
+    return replace(other, results_dir=str(here), beside=())
+
+
 def _named(experiment: Experiment) -> Experiment | None:
     """The recorded run that repeats this one, where its config names one and the two are alike."""
     config = experiment.config
     if not config.replicates:
         return None
-    asked = Config.from_profile(config.replicates)
-    other = replace(asked, results_dir=str(Path(config.results_dir).parent / Path(asked.results_dir).name))
+    other = beside(config, config.replicates)
     if Record.find(other) is None:
         return None
     found = Experiment(other)

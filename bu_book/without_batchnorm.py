@@ -9,8 +9,7 @@ import math
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,13 +17,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.over_rates import LITTLE, AtRate, OverRates, Recalled, Yardsticks, over_rates, yardsticks
 from bu_core.experiment.record import NotRecorded
 
 from .claims import CannotTest, about_one_class
 from .gaps import Gaps, Gathering
+from .replicates import beside
 from .style import as_table, set_title, title
 from .variations import BOUNDARY_METHODS, keeps_statistics, model_called
 
@@ -174,10 +173,8 @@ def _grid(experiment: Experiment) -> list[tuple[int, int]]:
 
 def of_the_digits(experiment: Experiment) -> Compared | None:
     """What the recorded run of the digits says of both networks, whatever run a page leads with; None without it."""
-    asked = Config.from_profile(ASKED_ON)
-    beside = str(Path(experiment.config.results_dir).parent / Path(asked.results_dir).name)
     with suppress(NotRecorded, CannotTest):
-        return compared(Experiment(replace(asked, results_dir=beside)))
+        return compared(Experiment(beside(experiment.config, ASKED_ON)))
     return None
 
 

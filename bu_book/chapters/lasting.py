@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -21,7 +20,6 @@ from pandas.io.formats.style import Styler
 from bu_core.audits.few_shot import FewShot
 from bu_core.audits.held_out import HeldOut
 from bu_core.audits.ladder import Climb
-from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import WORTH, Trace, held_out, trace
@@ -33,7 +31,7 @@ from bu_core.unlearning.register import GoesThrough
 
 from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
-from ..replicates import CLIMBED_HERE, LONG, first_replicate, replicates
+from ..replicates import CLIMBED_HERE, LONG, beside, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
 from ..variations import BOUNDARY_METHODS, BeforeAndAfter, most_images
 
@@ -295,10 +293,8 @@ def measure(experiment: Experiment, everything: bool = False) -> Lasting:
 
 def of_the_faces(experiment: Experiment) -> Lasting | None:
     """What the recorded run of the faces says, whatever run a page leads with; None without it."""
-    asked = Config.from_profile("lfw")
-    beside = str(Path(experiment.config.results_dir).parent / Path(asked.results_dir).name)
     with suppress(NotRecorded, CannotTest):
-        return measure(Experiment(replace(asked, results_dir=beside)))
+        return measure(Experiment(beside(experiment.config, "lfw")))
     return None
 
 
@@ -751,7 +747,7 @@ def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
 
 
 def classes_table(made: EveryClass | None, setting: Setting = RECOMMENDED) -> Styler | None:
-    """What a setting leaves of each class, a row a class, above what that class's Retrain shows.
+    """How much of each class a setting leaves, a row a class, above what that class's Retrain shows.
 
     None where there is one class alone, or nothing of the setting.
     """

@@ -289,7 +289,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_retrain():
 
 
 def before_and_after(before: float, after: float) -> BeforeAndAfter:
-    """What a published method leaves of D_f, in percent; 70 % of D_rt."""
+    """A published method: how much of D_f it recognises, in percent, and 70 % of D_rt."""
     return BeforeAndAfter(*(evaluation(forget, 70) for forget in (before, after)))
 
 
