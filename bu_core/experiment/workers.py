@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -90,8 +91,8 @@ def workers(jobs: int, scheduler: str | None) -> Iterator[Workers]:
         from joblib.externals.loky import get_reusable_executor
 
         def start() -> Any:
-            deaf = {"initializer": signal.signal, "initargs": (signal.SIGINT, signal.SIG_IGN)}
-            return get_reusable_executor(jobs, timeout=None, env=QUIET, **deaf)
+            bound = {"initializer": _bound_to, "initargs": (os.getpid(),)}
+            return get_reusable_executor(jobs, timeout=None, env=QUIET, **bound)
 
         try:
             yield Workers(start, lambda: jobs, (BrokenExecutor,), ahead=jobs)
@@ -99,6 +100,18 @@ def workers(jobs: int, scheduler: str | None) -> Iterator[Workers]:
             start().shutdown(kill_workers=True)  # nobody waits for what they are at
             raise
         start().shutdown()
+
+
+def _bound_to(parent: int) -> None:
+    """Make this process of joblib's leave Ctrl-C to its `parent`, and end soon after it, even where that was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager

@@ -6,12 +6,14 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import bu_core
@@ -151,6 +153,22 @@ def test_processes_of_joblib_are_started_anew_where_one_is_killed():
         with pytest.raises(hands.lost):
             hands.submit(os._exit, 1).result()
         assert hands.submit(abs, -1).result() == 1
+
+
+def test_no_process_of_joblib_outlives_the_one_that_started_it_and_was_killed():
+    program = (
+        "import time\n"
+        "from bu_core.experiment.workers import workers\n"
+        "with workers(2, None) as hands:\n"
+        "    started = [hands.submit(time.sleep, 0.1) for _ in range(2)]\n"
+        "    print(*[each.result() for each in started], flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == "None None\n"
+        started = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+    assert len(started) >= 2 and not psutil.wait_procs(started, timeout=20)[1]
 
 
 @pytest.mark.slow
