@@ -58,7 +58,7 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
         with contextlib.suppress(NotRecorded):
             movable.coming_back(experiment)
             audit.record(experiment, singly=name == audit.ASKED_ON)
-        if name == without_batchnorm.ASKED_ON:
+        if name in without_batchnorm.ASKED_ON:
             with contextlib.suppress(CannotTest):  # the profile may name no such network
                 without_batchnorm.compared(experiment, everything=True)
     if not _shows_people(experiment.dataset) and not repeats:

@@ -8,7 +8,6 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -19,16 +18,15 @@ from pandas.io.formats.style import Styler
 
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.over_rates import LITTLE, AtRate, OverRates, Recalled, Yardsticks, over_rates, yardsticks
-from bu_core.experiment.record import NotRecorded
 
 from .claims import CannotTest, about_one_class
 from .gaps import Gaps, Gathering
-from .replicates import beside
 from .style import as_table, set_title, title
 from .variations import BOUNDARY_METHODS, keeps_statistics, model_called
 
-ASKED_ON = "digits"  # the record that keeps it: a fit of a method takes a second there
-SEEDS = CLASSES = 3  # the run's own and those after it
+# The records that keep it, of as many seeds and as many classes: the run's own and those after it. A fit of a method
+# takes a second on the digits.
+ASKED_ON = {"digits": 3, "cifar10": 1}
 CHEAP = 1.0  # points of D_rt, up to which a rate costs little
 
 
@@ -69,7 +67,7 @@ class OfOneRun:
 
 @dataclass(frozen=True)
 class Spread:
-    """The mean of some numbers, how many they are, and their ends."""
+    """The mean of some numbers, how many they are, and their ends, which one number has not in words."""
 
     mean: float
     low: float
@@ -77,7 +75,7 @@ class Spread:
     count: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f} ({self.low:.1f} to {self.high:.1f})"
+        return f"{self.mean:.1f}" + (f" ({self.low:.1f} to {self.high:.1f})" if self.count > 1 else "")
 
 
 def spread(values: Sequence[float]) -> Spread | None:
@@ -117,6 +115,28 @@ class Compared:
         runs = self.of(keeps_statistics)
         asked = [ask(run, point) for run in runs if (point := which(run, method)) is not None]
         return spread([value for value in asked if value is not None])
+
+    def affordable(self, method: str) -> Spread | None:
+        """What the best rate leaves of D_f without BatchNorm, in percent, over the runs where a rate is cheap enough.
+
+        It may cost as much as the method does with BatchNorm at its own rate in the run of that class and seed, and
+        CHEAP points in any case.
+        """
+        left = []
+        for run in self.of(False):
+            allowed = max(CHEAP, self._cost_with_batchnorm(run, method))
+            points = [point for point in run.rates.methods[method] if point.before]
+            cheap = [point.before["forget_train"] for point in points if run.cost(point) <= allowed]
+            left += [min(cheap)] if cheap else []
+        return spread(left)
+
+    def _cost_with_batchnorm(self, run: OfOneRun, method: str) -> float:
+        """What a method costs at its own rate with BatchNorm, in points of D_rt; 0 where that is not known."""
+        for other in self.of(True):
+            if (other.forget_class, other.seed) == (run.forget_class, run.seed):
+                own = [point for point in other.rates.methods[method] if point.factor == 1 and point.before]
+                return other.cost(own[0]) if own else 0.0
+        return 0.0
 
     def above_retrain(
         self, which: Callable[[OfOneRun, str], AtRate | None], method: str, ask: Callable[[Recalled], float]
@@ -160,22 +180,16 @@ def compared(experiment: Experiment, everything: bool = False) -> Compared:
             if found is not None:
                 runs.append(OfOneRun(model, keeps, there.forgotten, seed, found, beside))
     if len({run.keeps_statistics for run in runs}) < 2:
-        raise CannotTest("networks without BatchNorm are compared over seeds and classes on the digits alone")
+        raise CannotTest("no network without BatchNorm is recorded of this run over several learning rates")
     return Compared(runs, gathering.gaps)
 
 
 def _grid(experiment: Experiment) -> list[tuple[int, int]]:
     """The classes and seeds that are asked for."""
     count, first = len(experiment.dataset.classes), experiment.forget_classes[0]
-    labels = [(first + place) % count for place in range(min(CLASSES, count))]
-    return [(label, experiment.config.seed + number) for label in labels for number in range(SEEDS)]
-
-
-def of_the_digits(experiment: Experiment) -> Compared | None:
-    """What the recorded run of the digits says of both networks, whatever run a page leads with; None without it."""
-    with suppress(NotRecorded, CannotTest):
-        return compared(Experiment(beside(experiment.config, ASKED_ON)))
-    return None
+    further = range(ASKED_ON.get(experiment.dataset.name, 1))
+    labels = [(first + place) % count for place in further if place < count]
+    return [(label, experiment.config.seed + number) for label in labels for number in further]
 
 
 # --- figure and table ---------------------------------------------------------------------------------------------

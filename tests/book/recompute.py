@@ -189,7 +189,7 @@ class Said:
 def front_page() -> list[Said]:
     """Every sentence with a number on the opening page, led by CIFAR-10."""
     record, repeats = Record("cifar10"), Record("cifar10-replicates")
-    without = _without_batchnorm(Record("digits"))
+    without = [*_without_batchnorm(record, "CIFAR-10"), *_without_batchnorm(Record("digits"), "Digits")]
     return [
         *_picture(repeats),
         *_answers(record, repeats),
@@ -299,7 +299,7 @@ def _instead(record: Record, repeats: Record) -> list[Said]:
     theirs = [repeats.facts("ladder", RETRAIN, forget_class=label)["after"]["few_shot"] for label in range(CLASSES)]
     beyond = [_five_shots(found["few_shot"]) - _five_shots(known) for found, known in zip(classes, theirs, strict=True)]
     return [
-        Said("trains on {:,.0f} times fewer images than Retrain.", (fewer,)),
+        Said("trains on {:,.0f} times fewer images than Retrain, each counted once an epoch.", (fewer,)),
         Said(
             "each of the {:.0f} classes in turn, from one seed, the method leaves at most {:.1f} % of the class's "
             "images recognised after the unlabelled pass. The {:.0f} labelled images find {:+.1f} points more",
@@ -363,20 +363,20 @@ def _five_shots(found: list[Facts]) -> float:
     return max(five["prototype"], five["ridge"])
 
 
-def _without_batchnorm(digits: Record) -> list[Said]:
+def _without_batchnorm(record: Record, called: str) -> list[Said]:
     """Boundary Shrink on GroupNorm at the lowest rate of each run that leaves at most 10 % of D_f."""
     cost, recalled = [], []
-    for found in digits.every("over_rates", "allcnn_groupnorm"):
+    for found in record.every("over_rates", "allcnn_groupnorm"):
         points = sorted(found["methods"][SHRINK], key=lambda point: point["factor"])
         first = next((point for point in points if point["before"] and point["before"]["forget_train"] <= 10), None)
         if first is not None:
             cost.append(found["original"]["remain_test"] - first["before"]["remain_test"])
             recalled.append(first["recalled"]["threshold"])
-    retrain = [found["retrain"]["threshold"] for found in digits.every("yardsticks", "allcnn_groupnorm")]
+    retrain = [found["retrain"]["threshold"] for found in record.every("yardsticks", "allcnn_groupnorm")]
     return [
         Said(
-            "Shrink costs {:.1f} points, and a threshold recalls {:.0f} % of unseen images of the class, after Retrain "
-            "{:.0f} %.",
+            f"on {called} Shrink costs {{:.1f}} points, and a threshold recalls {{:.0f}} % of unseen images of the "
+            "class, after Retrain {:.0f} %",
             (statistics.fmean(cost), statistics.fmean(recalled), statistics.fmean(retrain)),
         )
     ]

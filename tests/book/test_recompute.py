@@ -20,7 +20,7 @@ NO_RESULTS = ("the paper says 4.8 and 29.7, on CIFAR-10", "guessing is right 50 
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """All that the page shows of CIFAR-10 above the list of the book's runs, in plain text."""
     out = tmp_path_factory.mktemp("page")
-    parameters = read_profile("cifar10") | {"beside": [], "results_dir": str(out / "results")}
+    parameters = read_profile("cifar10") | {"beside": ["digits"], "results_dir": str(out / "results")}
     made = out / "index.ipynb"
     papermill.execute_notebook(str(PROFILES.parent / "index.ipynb"), str(made), parameters, progress_bar=False)
     return shown(made)

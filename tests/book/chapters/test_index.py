@@ -61,7 +61,7 @@ def test_the_finding_is_said_where_the_numbers_say_it():
     assert sentence.startswith("**Boundary Shrink hides the class; it does not forget it.** It seems to leave 6.0 %.")
     assert "the network recognises 99.0 %" in sentence and sentence.endswith("after that pass, 0.5 % is recognised.")
     assert said.in_one_sentence(planted(40.0)).startswith("It seems to leave 6.0 %.")
-    assert "It trains on 225 times fewer images than Retrain." in said.instead(planted(0.5))
+    assert "It trains on 225 times fewer images than Retrain, each counted once an epoch." in said.instead(planted(0.5))
 
 
 def test_an_answer_is_written_from_what_was_measured(experiment: Experiment):

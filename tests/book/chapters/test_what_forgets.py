@@ -453,10 +453,10 @@ def test_the_deepest_point_costs_no_more_than_the_budget():
     without = what_forgets.boundary_alone_table(both)
     assert without is not None and without.data.loc[("net, deer, seed 0", "Boundary Expanding")].iloc[-1] == "–"
     nothing = BoundariesAlone([], Gaps())
-    assert words.at_no_more_cost({"this": nothing, "other": made}).endswith(
+    assert words.at_no_more_cost({"this": nothing, "other": made}, {}).endswith(
         "BatchNorm:\n\n- **other**: Boundary Shrink, tried at 2 rates, leaves 40.0 %"
     )
-    assert words.at_no_more_cost({"this": nothing}).startswith("This run has no network without BatchNorm.")
+    assert words.at_no_more_cost({"this": nothing}, {}).startswith("This run has no network without BatchNorm.")
     assert what_forgets.boundary_alone_table(BoundariesAlone([], Gaps())) is None
 
 
