@@ -596,12 +596,27 @@ def _spread(times: np.ndarray) -> Spread:
 
 
 @dataclass(frozen=True)
+class GpuStep:
+    """What a replayed step consists of, in seconds, by torch's profiler.
+
+    `seconds`: a step, the mean over an epoch, of three epochs; `compiled`: the same where torch.compile made the
+    network's passes, which took `compiling`. `busy`: how long the card computes in a step, by kind of kernel.
+    """
+
+    seconds: list[float]
+    kernels: int
+    busy: dict[str, float]
+    compiled: list[float]
+    compiling: float
+
+
+@dataclass(frozen=True)
 class OnGpu:
     """What was timed once on a GPU, in seconds, with the training of the run cifar10.
 
     `captured` and `plain`: `epochs_timed` epochs in steps that are replayed from a CUDA graph, and step by step;
     `captured_full_width`: the former at the published width. `thirty_epochs`: as many epochs in one run.
-    `epoch_side_by_side`: an epoch of one model, by how many models share the card.
+    `epoch_side_by_side`: an epoch of one model, by how many models share the card. `step`: what a step consists of.
     """
 
     environment: Environment
@@ -612,12 +627,16 @@ class OnGpu:
     captured_full_width: list[float]
     thirty_epochs: float
     epoch_side_by_side: dict[str, float]
+    step: GpuStep
 
 
 def on_a_gpu() -> OnGpu | None:
     """The times in `book/results/h100.json`; None where the file is not there."""
     path = ROOT / "h100.json"
-    return OnGpu(**json.loads(path.read_text())) if path.exists() else None
+    if not path.exists():
+        return None
+    times = json.loads(path.read_text())
+    return OnGpu(**times | {"step": GpuStep(**times["step"])})
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------

@@ -468,6 +468,18 @@ def test_a_gpu_is_told_by_its_times():
     assert "Where 4 models share the card" in words and "2.0 times less than alone" in words
 
 
+def test_a_step_is_told_by_what_keeps_the_card_busy():
+    found = timing.on_a_gpu()
+    assert found is not None and sum(found.step.busy.values()) < min(found.step.seconds)
+    step = timing.GpuStep([2e-3, 1e-3, 4e-3], 9, {"convolutions": 1e-3, "all else": 5e-4}, [1.5e-3], 20.0)
+    words = templates("timing").of_one_step(replace(found, step=step))
+    assert (
+        "takes 2.00 ms. In 75 % of that the card computes, in 9 kernels: convolutions 1.00 ms, all else 0.50" in words
+    )
+    assert "it takes 1.50 ms, after 20 s of compiling" in words
+    assert templates("timing").of_one_step(None) == ""
+
+
 def test_the_box_sets_the_speed_ups_beside_the_papers():
     words = templates("timing").in_short(rounds(24.0, 25.2))
     assert "Boundary Shrink is 24 times faster than Retrain, Boundary Expanding 25.2 times" in words
