@@ -23,7 +23,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from pandas.io.formats.style import Styler
 
-from bu_core.audits.ladder import RUNGS, Audited, Climb, Reading, Rung, reading
+from bu_core.audits.ladder import RUNGS, STEPS, Audited, Climb, Reading, Rung, reading
+from bu_core.audits.relearning import LOOKS
 from bu_core.audits.summaries import Summaries
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
@@ -175,6 +176,10 @@ class Climbed:
         """The mean of `values`; None where there are none."""
         values = self.values(row, rung)
         return statistics.fmean(values) if values else None
+
+    def looked_too_short(self, row: str, rung: str) -> bool:
+        """Whether looking ended in a replicate before half of the class was back: its steps are then the least."""
+        return RUNGS[rung].unit == STEPS and max(self.values(row, rung), default=0.0) >= LOOKS[-1]
 
     def outside(self, row: str, rung: str) -> float | None:
         """How far a model lies outside Retrain's range, as a share of what the original does, the mean over replicates.
@@ -573,7 +578,8 @@ def heat_map(made: Climbed) -> Figure:
                 shade, strength = MORE if outside > 0 else HIDDEN, 0.06 + 0.56 * abs(outside)
                 axes.add_patch(Rectangle((column - 0.5, place - 0.5), 1, 1, color=shade, alpha=strength, linewidth=0))
             weight = "bold" if made.told_by(row, rung) else "normal"
-            axes.text(column, place, _short(made.value(row, rung), asked), **_CENTRED, fontweight=weight)
+            shown = "≥" * made.looked_too_short(row, rung) + _short(made.value(row, rung), asked)
+            axes.text(column, place, shown, **_CENTRED, fontweight=weight)
     if made.retrains:
         axes.axhline(len(rows) - 0.5, color=GREY, linewidth=0.8)
         for column, (rung, asked) in enumerate(RUNGS.items()):
@@ -636,7 +642,7 @@ def every_number(made: Climbed) -> Styler:
     for row in made.readings:
         cells = {}
         for rung, asked in RUNGS.items():
-            cell = _spread(made.values(row, rung), asked.form)
+            cell = "≥" * made.looked_too_short(row, rung) + _spread(made.values(row, rung), asked.form)
             told = row != "retrain" and made.told_by(row, rung)
             cells[f"{asked.title}, {sets_named(asked.unit)}"] = f"<b>{cell}</b>" if told else cell
         rows[in_html(row_title(row) + made.fewer(row))] = cells

@@ -20,6 +20,7 @@ from pandas.io.formats.style import Styler
 from bu_core.audits.few_shot import FewShot
 from bu_core.audits.held_out import HeldOut
 from bu_core.audits.ladder import Climb
+from bu_core.audits.relearning import LOOKS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.lasting import WORTH, Trace, held_out, trace
@@ -684,7 +685,10 @@ def other_rungs_table(made: Lasting) -> Styler:
     on = "" if len(made.replicates) == 1 else " on {} of them"
     notes = [f"{called}: not relearned{on.format(count)}." for called, count in spared.items() if count]
     rungs = [name for name in NUMBERS if name not in HEADLINES]
-    return as_table(_on_rungs(made, rungs), " ".join([f"{_over(made)}.", *notes]))
+    table = _on_rungs(made, rungs)
+    if table.apply(lambda column: column.str.startswith("≥")).any(axis=None):
+        notes.append(f"≥: looking ended, after {LOOKS[-1]} steps, before half of the class was back.")
+    return as_table(table, " ".join([f"{_over(made)}.", *notes]))
 
 
 def _over(made: Lasting) -> str:
@@ -740,8 +744,10 @@ def _heading(row: Row) -> str:
 
 def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
     cells = {}
-    for called, of in (NUMBERS[name] for name in rungs):
-        shown = number(row.mean(of))
+    for name in rungs:
+        called, of = NUMBERS[name]
+        too_short = name == "relearn_few" and max(row.values(of), default=0.0) >= LOOKS[-1]
+        shown = "≥" * too_short + number(row.mean(of))
         cells[sets_named(called)] = f"<b>{shown}</b>" if made.inside(row, of) else shown
     return cells
 

@@ -14,6 +14,7 @@ from bu_book.gaps import Gaps
 from bu_book.style import as_svg
 from bu_book.variations import STATISTICS_ALONE, variations
 from bu_core.audits.ladder import RUNGS, Climb, Reading
+from bu_core.audits.relearning import LOOKS
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
@@ -191,6 +192,18 @@ def test_a_model_of_fewer_seeds_says_so():
     made.readings["boundary_shrink"] = {rung: found[:1] for rung, found in made.readings["boundary_shrink"].items()}
     labels = [label.get_text() for label in audit.heat_map(made).axes[0].get_yticklabels()]
     assert labels == ["Original", "Boundary Shrink\n(1 of 3 seeds)"]
+
+
+def test_steps_that_ended_with_the_looks_are_the_least():
+    made = planted_ladder(boundary_shrink=60.0, amnesiac=60.0)
+    ended = Reading(float(LOOKS[-1]), 50.0, 64.0, "above", "still known", [50.0, 64.0])
+    made.readings["amnesiac"]["relearn_few"] = [ended, ended]
+    made.readings["amnesiac"]["probe"] = [ended, ended]
+    texts = [text.get_text() for text in audit.heat_map(made).axes[0].texts]
+    assert [text for text in texts if text.startswith("≥")] == [f"≥{LOOKS[-1]}"], "no percentage is one"
+    cells = audit.every_number(made).data["Relearning on few, steps"]
+    assert cells["Amnesiac"] == f"<b>≥{LOOKS[-1]} ({LOOKS[-1]}–{LOOKS[-1]})</b>" and "≥" not in cells["Boundary Shrink"]
+    assert f"after {LOOKS[-1]} steps, before half" in templates("audit").which_models(made)
 
 
 def test_a_model_is_told_where_most_of_its_seeds_are():

@@ -88,6 +88,14 @@ def test_the_table_is_bold_inside_and_says_what_was_spared():
     assert costs.loc["Retrain"].tolist() == ["1,000,000", "1", "all, with labels"]
 
 
+def test_steps_that_ended_with_the_looks_are_the_least():
+    ended = row("Amnesiac", "published", "amnesiac", 1000, left(0.0, 20.0, steps=128), left(0.0, 20.0, steps=128))
+    table = lasting.other_rungs_table(planted(ended))
+    assert table.data.loc["Amnesiac", "steps to relearn"] == "≥128.0"
+    assert "≥: looking ended, after 128" in table.to_html()
+    assert "≥" not in lasting.other_rungs_table(planted()).to_html()
+
+
 def test_the_picture_has_the_model_before_and_after():
     assert lasting.in_one_picture(planted()) == {
         "Original": 100,
