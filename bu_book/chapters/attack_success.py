@@ -5,6 +5,8 @@ A claim about an ASR is judged by every attack that a run makes.
 
 import math
 import statistics
+from contextlib import suppress
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,6 +25,7 @@ from bu_core.results import Estimate
 from ..claims import (
     NEAR,
     Bounds,
+    CannotTest,
     Check,
     Effect,
     Evidence,
@@ -65,6 +68,37 @@ def above_retrain(found: Metrics, kind: str, name: str) -> float:
 def _value(measured: Estimate) -> float:
     assert measured.value is not None, "only a distance from Retrain may lack a value"
     return measured.value
+
+
+@dataclass(frozen=True)
+class Distances:
+    """How far the ASR of each method lies from Retrain's, in points: by attack, then by method, nearest first.
+
+    Each is the mean over those of the `replicates` that have it. Without Retrain there are none.
+    """
+
+    by_attack: dict[str, dict[str, float]]
+    replicates: int
+
+
+def distances(experiment: Experiment) -> Distances:
+    """How far each method that was run lies from Retrain, by every attack that was made."""
+    found, count = {}, 0
+    for kind in attacks_made(experiment):
+        means = {}
+        for name in experiment.config.methods:
+            with suppress(NotRecorded, CannotTest):
+                apart = over(experiment, lambda run, name=name, kind=kind: _apart(run, name, kind))  # type: ignore[misc]
+                means[name] = statistics.fmean(apart.found.values())
+                count = max(count, len(apart.found))
+        means.pop("retrain", None)
+        if means:
+            found[kind] = dict(sorted(means.items(), key=lambda each: each[1]))
+    return Distances(found, count)
+
+
+def _apart(run: Experiment, name: str, kind: str) -> float:
+    return abs(asr(run, name, kind) - asr(run, "retrain", kind))
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------

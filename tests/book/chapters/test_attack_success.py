@@ -10,9 +10,12 @@ from matplotlib.text import Text
 from bu_book.chapters import attack_success
 from bu_book.claims import Check
 from bu_core.attacks.register import ATTACKS
+from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics
+from bu_core.experiment.record import NotRecorded
 from tests.book.notebooks import templates
 from tests.book.printed import as_printed, attack, attacks, changed, without
+from tests.helpers import small_experiment
 
 
 def with_shadows(found: Metrics) -> Metrics:
@@ -154,16 +157,43 @@ def test_every_attack_is_told_with_retrains_rate_and_how_good_it_is():
     assert shadow.startswith("- **Shadow models**: Retrain's ASR is 57.0 %")
 
 
+def far(**shrink_by_attack: float) -> attack_success.Distances:
+    """Boundary Shrink at so many points by each attack; Amnesiac at 2, Boundary Expanding at 6 by all of them."""
+    by_attack = {
+        kind: {"amnesiac": 2.0, "boundary_shrink": by, "boundary_expanding": 6.0}
+        for kind, by in shrink_by_attack.items()
+    }
+    return attack_success.Distances(by_attack, 5)
+
+
 def test_the_box_says_whether_the_attacks_agree():
     found, in_short = as_printed("cifar10"), templates("attack_success").in_short
-    words = in_short(found)
-    assert words.startswith("**The attacks agree.** Nearest to Retrain: Boundary Shrink by own outputs; ")
-    assert "lies 2.0 to 2.0 points from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
-    shrink = attacks(52, 50) | {"confidence": attack(35, 50), "modified_entropy": attack(47, 50)}
-    words = in_short(changed(found, "boundary_shrink", attacks=shrink))
+    words = in_short((found, far(own_outputs=1.0, confidence=0.5, modified_entropy=1.5)))
+    assert words.startswith(
+        "**The attacks agree.** Nearest to Retrain, on average over 5 seeds: Boundary Shrink by own outputs; "
+    )
+    assert "lies 0.5 to 1.5 points from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
+    words = in_short((found, far(own_outputs=1.0, confidence=15.0, modified_entropy=2.0)))
     assert words.startswith("**The attacks disagree.**")
-    assert "Amnesiac by confidence; Boundary Shrink and Amnesiac by modified entropy" in words
-    assert "lies 2.0 to 15.0 points from Retrain, and is closer than Boundary Expanding by 2 of 3 attacks" in words
+    assert "Amnesiac by confidence; Amnesiac and Boundary Shrink by modified entropy" in words
+    assert "lies 1.0 to 15.0 points from Retrain, and is closer than Boundary Expanding by 2 of 3 attacks" in words
+    one = in_short((found, attack_success.Distances(far(own_outputs=1.0).by_attack, 1)))
+    assert "Nearest to Retrain, of one seed:" in one
+
+
+def test_distances_are_means_over_the_replicates_without_their_signs(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    rates = {"retrain": {0: 30.0, 1: 34.0}, "boundary_shrink": {0: 33.0, 1: 29.0}, "finetune": {0: 31.0}}
+    monkeypatch.setattr(attack_success, "attacks_made", lambda run: ["own_outputs"])
+
+    def asr(run: Experiment, name: str, kind: str) -> float:
+        if run.config.seed not in rates.get(name, {}):
+            raise NotRecorded(name)
+        return rates[name][run.config.seed]
+
+    monkeypatch.setattr(attack_success, "asr", asr)
+    methods = ("retrain", "boundary_shrink", "finetune", "boundary_expanding")
+    made = attack_success.distances(small_experiment(tmp_path, methods=methods, elsewhere=({"seed": 1},)))
+    assert made.by_attack == {"own_outputs": {"finetune": 1.0, "boundary_shrink": 4.0}} and made.replicates == 2
 
 
 def test_without_retrain_only_the_quality_of_the_attacks_is_told():
@@ -172,4 +202,4 @@ def test_without_retrain_only_the_quality_of_the_attacks_is_told():
         found = changed(found, name, attacks=attacks(result.attacks["own_outputs"].asr.value))
     lines = templates("attack_success").attacks_in_words(found).splitlines()
     assert all("**: the attack is right" in line for line in lines)
-    assert "nothing to compare" in templates("attack_success").in_short(found)
+    assert "nothing to compare" in templates("attack_success").in_short((found, attack_success.Distances({}, 0)))
