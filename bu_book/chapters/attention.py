@@ -601,7 +601,8 @@ def attention_leaves_the_object(experiment: Experiment) -> Evidence:
         values = over(experiment, lambda run, asked=asked: _change(run, "boundary_shrink", asked))  # type: ignore[misc]
         effects.append(
             Effect(
-                "attention on the object after Boundary Shrink minus the original's", "points", values.found,
+                "attention on the object after Boundary Shrink minus the original's, blank maps left out", "points",
+                values.found,
                 Bounds(-math.inf, 0, "the claim is a direction; each replicate compares two models on the same images"),
                 "only on the background", called, missing=values.missing,
             )

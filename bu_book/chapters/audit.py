@@ -667,7 +667,7 @@ def summaries_table(made: Climbed, note: str = "") -> Styler | None:
     for row, found in made.summaries.items():
         if found:
             agreed = {part: [each.agreement[part] for each in found if each.agreement] for part in SPLITS}
-            rows[in_html(row_title(row))] = {
+            rows[in_html(row_title(row) + made.fewer(row))] = {
                 "ToW": _spread([each.tug_of_war for each in found if each.tug_of_war is not None], ".2f"),
                 f"agreement on {set_title('forget_test')}, %": _spread(agreed["forget_test"], ".1f"),
                 f"agreement on {set_title('remain_test')}, %": _spread(agreed["remain_test"], ".1f"),

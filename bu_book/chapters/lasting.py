@@ -502,8 +502,8 @@ GONE, COST = 1.5, 1.0  # at most so much of D_f after re-estimation, in percent;
 def search(experiment: Experiment) -> list[Row]:
     """Every point of GRID in place of the recommended rate and epochs, on the classes `chosen_on` of the next seed.
 
-    A row a point, and first that of the original. Of the digits and the faces neither that seed nor these classes are
-    reported.
+    A row a point, and first that of the original. Of the digits and the faces these classes are not reported; that seed
+    is one of the five over which their recorded replicates report another class.
     """
     methods, seed = (SHRINK,), experiment.config.seed + 1
     names = experiment.dataset.classes

@@ -103,7 +103,14 @@ def test_the_caption_says_of_how_many_retrains_the_range_is(climbed: Climbed):
         "One seed; the range is that of one Retrain, with a slack at either end. Rung 4 has no verdict: it needs two."
     )
     assert "Not climbed with here, to save time: Boundary Expanding." in words and "A dash" not in words
-    assert "these rungs do not tell the untouched original: neighbour classes." in words
+    assert "the untouched original" not in words, "a single Retrain has no range on the rung that does not tell it"
+
+
+def test_the_caption_names_the_rungs_that_do_not_even_tell_the_original():
+    made = planted_ladder(boundary_shrink=60.0, retrain=15.0)
+    made.readings["original"]["probe"] = [Reading(15.0, 10.0, 20.0, "inside", "like retrain", [12.0, 18.0])] * 2
+    said = templates("audit").which_models(made)
+    assert "These rungs do not tell even the untouched original from Retrain: linear probe." in said
 
 
 def test_with_everything_the_drifted_original_and_the_lasting_method_climb_as_well(experiment: Experiment):
