@@ -67,7 +67,7 @@ class OfOneRun:
 
 @dataclass(frozen=True)
 class Spread:
-    """The mean of some numbers, how many they are, and their ends, which one number has not in words."""
+    """The mean of some numbers, how many they are, and their ends; a single number is shown without ends."""
 
     mean: float
     low: float

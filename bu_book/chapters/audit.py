@@ -24,7 +24,6 @@ from matplotlib.patches import Rectangle
 from pandas.io.formats.style import Styler
 
 from bu_core.audits.ladder import RUNGS, STEPS, Audited, Climb, Reading, Rung, reading
-from bu_core.audits.relearning import LOOKS
 from bu_core.audits.summaries import Summaries
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
@@ -178,8 +177,8 @@ class Climbed:
         return statistics.fmean(values) if values else None
 
     def looked_too_short(self, row: str, rung: str) -> bool:
-        """Whether looking ended in a replicate before half of the class was back: its steps are then the least."""
-        return RUNGS[rung].unit == STEPS and max(self.values(row, rung), default=0.0) >= LOOKS[-1]
+        """Whether a rung counts steps, and looking ended in a replicate before half of the class was back."""
+        return RUNGS[rung].unit == STEPS and lasting.looked_too_short(self.values(row, rung))
 
     def outside(self, row: str, rung: str) -> float | None:
         """How far a model lies outside Retrain's range, as a share of what the original does, the mean over replicates.

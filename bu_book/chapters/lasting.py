@@ -194,6 +194,11 @@ def _best(found: Sequence[FewShot]) -> float:
     return max(max(each.prototype, each.ridge) for each in found if each.shots == SHOTS)
 
 
+def looked_too_short(steps: Sequence[float]) -> bool:
+    """Whether looking ended, in one of several relearnings, before half of the class was back: they took longer."""
+    return max(steps, default=0.0) >= LOOKS[-1]
+
+
 def _steps(found: int | None) -> float | None:
     return None if found is None else float(found)
 
@@ -687,7 +692,7 @@ def other_rungs_table(made: Lasting) -> Styler:
     rungs = [name for name in NUMBERS if name not in HEADLINES]
     table = _on_rungs(made, rungs)
     if table.apply(lambda column: column.str.startswith("≥")).any(axis=None):
-        notes.append(f"≥: looking ended, after {LOOKS[-1]} steps, before half of the class was back.")
+        notes.append("≥: looking ended there, before half of the class was back.")
     return as_table(table, " ".join([f"{_over(made)}.", *notes]))
 
 
@@ -746,8 +751,8 @@ def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
     cells = {}
     for name in rungs:
         called, of = NUMBERS[name]
-        too_short = name == "relearn_few" and max(row.values(of), default=0.0) >= LOOKS[-1]
-        shown = "≥" * too_short + number(row.mean(of))
+        least = "≥" if name == "relearn_few" and looked_too_short(row.values(of)) else ""
+        shown = least + number(row.mean(of))
         cells[sets_named(called)] = f"<b>{shown}</b>" if made.inside(row, of) else shown
     return cells
 

@@ -92,7 +92,7 @@ def test_steps_that_ended_with_the_looks_are_the_least():
     ended = row("Amnesiac", "published", "amnesiac", 1000, left(0.0, 20.0, steps=128), left(0.0, 20.0, steps=128))
     table = lasting.other_rungs_table(planted(ended))
     assert table.data.loc["Amnesiac", "steps to relearn"] == "≥128.0"
-    assert "≥: looking ended, after 128" in table.to_html()
+    assert "≥: looking ended there" in table.to_html()
     assert "≥" not in lasting.other_rungs_table(planted()).to_html()
 
 
