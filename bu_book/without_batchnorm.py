@@ -117,7 +117,7 @@ class Compared:
         return spread([value for value in asked if value is not None])
 
     def affordable(self, method: str) -> Spread | None:
-        """What the best rate leaves of D_f without BatchNorm, in percent, over the runs where a rate is cheap enough.
+        """The accuracy on D_f in percent at the best rate without BatchNorm, over the runs where one is cheap enough.
 
         It may cost as much as the method does with BatchNorm at its own rate in the run of that class and seed, and
         CHEAP points in any case.
