@@ -61,6 +61,11 @@ class Found(Generic[Result]):
         """Why the page's own run has no result: a sentence, as HTML and Markdown alike."""
         return _why([self.missing[self.own_title]])
 
+    def without(self, reasons: Mapping[str, claims.CannotTest]) -> "Found[Result]":
+        """The same, but of some runs no result, for these reasons."""
+        results = {name: result for name, result in self.results.items() if name not in reasons}
+        return Found(results, self.missing | dict(reasons), self.own_title)
+
 
 class Page:
     """The runs of a page by their titles, its own first."""
@@ -183,12 +188,17 @@ class Page:
         if said := self._said(write, found):  # of an empty text a page would show the object
             display(Markdown(said))
 
-    def in_short(self, write: Callable[[Result], str], found: Found[Result]) -> None:
-        """The box at the head of a chapter, with what `words` would say: two or three sentences."""
-        if not found.results:
-            _lacking(found)
+    def in_short(self, write: Callable[..., str], *found: Found[Any]) -> None:
+        """The box at the head of a chapter, two or three sentences: what `words` would say, of several answers a run.
+
+        `write` is given those of the first run that has all of them.
+        """
+        together = _together(found)
+        if not together.results:
+            _lacking(together)
             return
-        display(Markdown(f"```{{admonition}} In short\n:class: tip\n{self._said(write, found)}\n```"))
+        said = self._said(lambda answers: write(*answers), together)
+        display(Markdown(f"```{{admonition}} In short\n:class: tip\n{said}\n```"))
 
     def _said(self, write: Callable[[Result], str], found: Found[Result]) -> str:
         name, result = next(iter(found.results.items()))
@@ -283,6 +293,14 @@ def _plain(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
     return "–" if value is None else str(value)
+
+
+def _together(found: Sequence[Found[Any]]) -> Found[tuple[Any, ...]]:
+    """The answers to several questions, of the runs that have all of them."""
+    first = found[0]
+    alike = [name for name in first.results if all(name in each.results for each in found)]
+    missing = {name: reason for each in found for name, reason in each.missing.items()}
+    return Found({name: tuple(each.results[name] for each in found) for name in alike}, missing, first.own_title)
 
 
 def _lacking(found: Found[Any]) -> None:

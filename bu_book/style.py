@@ -8,6 +8,7 @@ import html
 import io
 import itertools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -117,6 +118,12 @@ def number(value: float | None, form: str = ".1f") -> str:
 def three_digits(value: float) -> str:
     """A number with three digits that count, without an exponent."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def all_of(names: Sequence[str]) -> str:
+    """Some names as a sentence has them: "one, two and three"."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def with_ends(found: Estimate, form: str = ".1f") -> str:

@@ -10,8 +10,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.figure import Figure
 
-from bu_book import page
-from bu_book.style import INK, PAPER, as_svg, as_table, in_figure, in_html, in_markdown
+from bu_book import claims, page
+from bu_book.style import INK, PAPER, all_of, as_svg, as_table, in_figure, in_html, in_markdown
 from bu_core.checks import SettingError
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
@@ -205,6 +205,31 @@ def test_the_box_at_the_head_holds_what_was_written(two_runs: page.Page, monkeyp
     monkeypatch.setattr(page, "display", said.append)
     two_runs.in_short(lambda run: "It forgets.", page.Found({"narrow": 1}, {}, "narrow"))
     assert said[-1].data == "```{admonition} In short\n:class: tip\nIt forgets.\n```"
+
+
+def test_the_box_tells_of_the_first_run_that_has_every_answer(two_runs: page.Page, monkeypatch: pytest.MonkeyPatch):
+    said: list[Any] = []
+    monkeypatch.setattr(page, "display", said.append)
+    narrow, wide = two_runs.runs
+    both, no = page.Found({narrow: "a", wide: "b"}, {}, narrow), NotRecorded("no")
+    two_runs.in_short("{}{}".format, both, page.Found({wide: "c"}, {narrow: no}, narrow))
+    assert said[-1].data.endswith(f"*Of {in_markdown(wide)}:*\n\nbc\n```")
+    shown: list[str] = []
+    monkeypatch.setattr(page, "_show", shown.append)
+    two_runs.in_short("{}{}".format, both, page.Found({}, {narrow: no, wide: no}, narrow))
+    assert len(said) == 1 and "no" in shown[-1]
+
+
+def test_names_stand_in_a_sentence():
+    assert all_of(["one", "two", "three"]) == "one, two and three" and all_of(["one"]) == "one"
+
+
+def test_a_run_can_be_left_out_for_a_reason(two_runs: page.Page):
+    narrow, wide = two_runs.runs
+    found = page.Found({narrow: 1, wide: 2}, {}, narrow)
+    fewer = found.without({narrow: claims.CannotTest("it stands below")})
+    assert fewer.results == {wide: 2} and found.results == {narrow: 1, wide: 2}
+    assert "it stands below" in fewer.why_not_own
 
 
 def test_a_profile_beside_that_does_not_exist_is_refused(tmp_path: Path):

@@ -168,16 +168,16 @@ def far(**shrink_by_attack: float) -> attack_success.Distances:
 
 def test_the_box_says_whether_the_attacks_agree():
     found, in_short = as_printed("cifar10"), templates("attack_success").in_short
-    words = in_short((found, far(own_outputs=1.0, confidence=0.5, modified_entropy=1.5)))
+    words = in_short(found, far(own_outputs=1.0, confidence=0.5, modified_entropy=1.5))
     assert words.startswith(
         "**The attacks agree.** Nearest to Retrain, on average over 5 seeds: Boundary Shrink by own outputs; "
     )
     assert "lies 0.5 to 1.5 points from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
-    words = in_short((found, far(own_outputs=1.0, confidence=15.0, modified_entropy=2.0)))
+    words = in_short(found, far(own_outputs=1.0, confidence=15.0, modified_entropy=2.0))
     assert words.startswith("**The attacks disagree.**")
     assert "Amnesiac by confidence; Amnesiac and Boundary Shrink by modified entropy" in words
     assert "lies 1.0 to 15.0 points from Retrain, and is closer than Boundary Expanding by 2 of 3 attacks" in words
-    one = in_short((found, attack_success.Distances(far(own_outputs=1.0).by_attack, 1)))
+    one = in_short(found, attack_success.Distances(far(own_outputs=1.0).by_attack, 1))
     assert "Nearest to Retrain, of one seed:" in one
 
 
@@ -202,4 +202,4 @@ def test_without_retrain_only_the_quality_of_the_attacks_is_told():
         found = changed(found, name, attacks=attacks(result.attacks["own_outputs"].asr.value))
     lines = templates("attack_success").attacks_in_words(found).splitlines()
     assert all("**: the attack is right" in line for line in lines)
-    assert "nothing to compare" in templates("attack_success").in_short((found, attack_success.Distances({}, 0)))
+    assert "nothing to compare" in templates("attack_success").in_short(found, attack_success.Distances({}, 0))

@@ -236,14 +236,14 @@ def test_one_step_is_enough_where_it_crosses_agrees_and_is_faster(measured: Neig
 
 def test_the_box_says_what_comes_of_each_search(measured: Neighbours):
     one, several = (measured.outcomes[name].accuracy for name in ("fgsm", "pgd"))
-    words = templates("neighbours").in_short((measured, "confirmed"))
+    words = templates("neighbours").in_short(measured, "confirmed")
     assert words.startswith("**Yes, for how much is forgotten.** With the labels") and (
         f"recognises {one['forget_train']:.1f} % of $D_f$; with those of several, {several['forget_train']:.1f} %"
         in words
     )
     diverged = replace(measured, outcomes={"fgsm": None, "pgd": measured.outcomes["pgd"]})
-    assert words != (said := templates("neighbours").in_short((diverged, "not measured"))) and "diverged" in said
-    assert templates("neighbours").in_short((measured, "contradicted")).startswith("**No.** ")
+    assert words != (said := templates("neighbours").in_short(diverged, "not measured")) and "diverged" in said
+    assert templates("neighbours").in_short(measured, "contradicted").startswith("**No.** ")
 
 
 def test_the_page_weighs_the_labels_against_the_outcome(measured: Neighbours):

@@ -340,7 +340,6 @@ def test_the_sentences_on_swaps_hold_what_was_planted():
     assert "Shrink's statistics recognise 10.0 % of $D_f$" in said and "statistics 98.0 %" in said
     assert "cost 10.0 points, the weights 5.0, both 2.0." in words.each_swap(made)
     assert "For Boundary Shrink, moving both costs less than moving either alone: the weights" in words.each_swap(made)
-    assert words.all_of(["one", "two", "three"]) == "one, two and three"
     assert words.by_swapping(Swaps([swapped((100, 100, 100, 100))], Gaps())) == ""
     assert "forgets nothing here" in words.each_swap(Swaps([swapped((100, 100, 100, 100))], Gaps()))
     assert words.fitted_again(made) == ""
