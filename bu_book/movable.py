@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from bu_core.audits.reestimation import reestimated
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.measurement import measurement
-from bu_core.experiment.mechanism import recovered
 from bu_core.experiment.metrics import evaluation
 from bu_core.experiment.record import NotRecorded
 from bu_core.measures import Outputs, accuracy, shares
 from bu_core.training import predict
 
 from .claims import about_one_class
+from .measured.mechanism import recovered
 from .style import GREY, INK, as_svg, in_figure, sets_named, title
 from .variations import REESTIMATED_ON, most_images
 

@@ -1,7 +1,7 @@
 """The paper's two methods without BatchNorm and with it, over learning rates, seeds and classes.
 
 A network without BatchNorm keeps no statistics, so that the boundary is all that can forget. Its methods need other
-rates for it, so no single rate would compare the two; `bu_core.experiment.over_rates` measures a grid of them.
+rates for it, so no single rate would compare the two; `bu_book.measured.over_rates` measures a grid of them.
 """
 
 import itertools
@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.over_rates import LITTLE, AtRate, OverRates, Recalled, Yardsticks, over_rates, yardsticks
 
 from .claims import CannotTest, about_one_class
 from .gaps import Gaps, Gathering
+from .measured.over_rates import LITTLE, AtRate, OverRates, Recalled, Yardsticks, over_rates, yardsticks
 from .style import as_table, set_title, title
 from .variations import BOUNDARY_METHODS, keeps_statistics, model_called
 

@@ -28,14 +28,14 @@ from bu_core.audits.summaries import Summaries
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder, masked_ladder
-from bu_core.experiment.lasting import trace
 from bu_core.experiment.metrics import Evaluation, evaluation
-from bu_core.experiment.per_sample import PerSample, SampleScores, per_sample
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS
 
 from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
+from ..measured.lasting import trace
+from ..measured.per_sample import PerSample, SampleScores, per_sample
 from ..replicates import CLIMBED_HERE, replicates
 from ..style import (
     GREY,

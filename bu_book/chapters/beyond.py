@@ -2,7 +2,7 @@
 
 The config's parameter `requests` names what is asked. Each request is put to the original, to Retrain, to four
 published methods and to the lasting method; what each remembers is measured before and after re-estimation
-(`bu_core.experiment.beyond`). Retrain is the yardstick. A class is forgotten when it is not recognised. An image is
+(`bu_book.measured.beyond`). Retrain is the yardstick. A class is forgotten when it is not recognised. An image is
 forgotten when it stands as far from D_ft, images of the same classes that nobody trained on, as it does after Retrain.
 """
 
@@ -20,13 +20,13 @@ from pandas.io.formats.style import Styler
 from bu_core.attacks.register import ATTACKS
 from bu_core.data import Request, described
 from bu_core.data.request import ALL
-from bu_core.experiment.beyond import Remembered, Requested, requested
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.lasting import WORTH
 from bu_core.results import Estimate
 
 from .. import style
 from ..gaps import Gaps, Gathering
+from ..measured.beyond import Remembered, Requested, requested
+from ..measured.lasting import WORTH
 from ..style import GREY, NARROW, as_table, in_figure, in_html, number, set_title, sets_named, with_ends
 from . import lasting
 

@@ -23,8 +23,6 @@ from bu_core.audits.ladder import Climb
 from bu_core.audits.relearning import LOOKS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
-from bu_core.experiment.lasting import WORTH, Trace, held_out, trace
-from bu_core.experiment.mechanism import Returned, Swap, returned, swap
 from bu_core.experiment.metrics import evaluation
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
@@ -32,6 +30,8 @@ from bu_core.unlearning.register import GoesThrough
 
 from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
+from ..measured.lasting import WORTH, Trace, held_out, trace
+from ..measured.mechanism import Returned, Swap, returned, swap
 from ..replicates import CLIMBED_HERE, LONG, beside, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
 from ..variations import BOUNDARY_METHODS, BeforeAndAfter, most_images

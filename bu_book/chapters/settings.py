@@ -18,7 +18,10 @@ from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Metrics, metrics
-from bu_core.experiment.over_settings import (
+
+from ..claims import NEAR, Effect
+from ..gaps import Gaps, Gathering
+from ..measured.over_settings import (
     RATE_FACTORS,
     FisherPoint,
     FisherSweep,
@@ -27,9 +30,6 @@ from bu_core.experiment.over_settings import (
     fisher_sweep,
     rates,
 )
-
-from ..claims import NEAR, Effect
-from ..gaps import Gaps, Gathering
 from ..style import GREY, INK, NARROW, as_table, number, set_title, title
 from .attack_success import above_retrain, finetune_not_private
 

@@ -2,7 +2,7 @@
 
 The released code fine-tunes in training mode on batches of one class, so the running statistics of BatchNorm drift to
 that class while the weights change. What each of the two does is measured by swapping them between a model and its
-original (`bu_core.experiment.mechanism.swap`), and how the statistics do it by small experiments there. COMPONENTS are
+original (`bu_book.measured.mechanism.swap`), and how the statistics do it by small experiments there. COMPONENTS are
 trainings of another kind: what a method would do if the statistics, or the weights, had never moved.
 """
 
@@ -22,7 +22,13 @@ from pandas.io.formats.style import Styler
 
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.mechanism import (
+from bu_core.experiment.metrics import Evaluation, evaluation
+from bu_core.measures import interval
+from bu_core.unlearning import METHODS
+
+from ..claims import Bounds, Check, Effect, Evidence, above, at_most, claim, needs
+from ..gaps import Gaps, Gathering
+from ..measured.mechanism import (
     LOOKED_AT,
     Accuracy,
     ClassStatistics,
@@ -39,12 +45,6 @@ from bu_core.experiment.mechanism import (
     swap,
     swapped_in_part,
 )
-from bu_core.experiment.metrics import Evaluation, evaluation
-from bu_core.measures import interval
-from bu_core.unlearning import METHODS
-
-from ..claims import Bounds, Check, Effect, Evidence, above, at_most, claim, needs
-from ..gaps import Gaps, Gathering
 from ..paper import RELEASED_LOG, LogEntry, ranking_step, table_1
 from ..replicates import by_class, over, seen
 from ..style import (

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from bu_core.checks import Range, keyword_settings
 from bu_core.data import LabelledImages, split
 from bu_core.data.images import dataset
-from bu_core.experiment.mechanism import Watcher
 from bu_core.models import Classifier, batchnorms, pruned, widened
 from bu_core.training import Recipe, fit, predict
 from bu_core.unlearning import METHODS, UnlearningTask, method_settings
+
+from ..measured.mechanism import Watcher
 
 CLASSES = ("middle", "left", "top", "right", "bottom")
 FORGOTTEN = 0  # the middle, which borders on all others

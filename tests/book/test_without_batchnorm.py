@@ -9,10 +9,11 @@ import pytest
 from bu_book import without_batchnorm
 from bu_book.claims import CannotTest
 from bu_book.gaps import Gaps
+from bu_book.measured import over_rates
+from bu_book.measured.over_rates import AtRate, OverRates, Recalled, Yardsticks
 from bu_book.without_batchnorm import Compared, OfOneRun, compared, cost_curves, depth, every_rate, line, spread
-from bu_core.experiment import over_rates, record
+from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.over_rates import AtRate, OverRates, Recalled, Yardsticks
 from bu_core.experiment.record import NotRecorded
 from tests.book.notebooks import templates
 from tests.helpers import leave_record, small_experiment

@@ -11,6 +11,7 @@ from bu_book.chapters.audit import Audit, Climbed, ModelAudit, SingleImages
 from bu_book.chapters.what_forgets import Curve, CurvePoint, Curves
 from bu_book.claims import CannotTest
 from bu_book.gaps import Gaps
+from bu_book.measured.per_sample import PerSample, SampleScores
 from bu_book.style import as_svg
 from bu_book.variations import STATISTICS_ALONE, variations
 from bu_core.audits.ladder import RUNGS, Climb, Reading
@@ -20,7 +21,6 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.metrics import evaluation as evaluate
 from bu_core.experiment.metrics import metrics
-from bu_core.experiment.per_sample import PerSample, SampleScores
 from bu_core.experiment.record import NotRecorded
 from tests.book import planted
 from tests.book.notebooks import templates

@@ -9,8 +9,8 @@ import pytest
 from bu_book.chapters import beyond
 from bu_book.chapters.beyond import LASTING, Asked, Beyond, difference, less
 from bu_book.gaps import Gaps
+from bu_book.measured.beyond import Remembered, Requested, requested
 from bu_core.experiment import record
-from bu_core.experiment.beyond import Remembered, Requested, requested
 from bu_core.experiment.record import NotRecorded
 from bu_core.results import Estimate
 from tests.book.notebooks import templates

@@ -8,13 +8,13 @@ import pytest
 from bu_book.chapters import lasting
 from bu_book.chapters.lasting import ABLATION, FROZEN, LASTING, NO_IMAGE, RECOMMENDED, TUNED_TITLE, Lasting, Left, Row
 from bu_book.gaps import Gaps
+from bu_book.measured.mechanism import Returned, Source, Swap
 from bu_book.variations import BeforeAndAfter
 from bu_core.audits.held_out import HeldOut
 from bu_core.config import PROFILES, Config
 from bu_core.data import SPLITS
 from bu_core.experiment import record
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.mechanism import Returned, Source, Swap
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from tests.book.notebooks import templates

@@ -10,10 +10,11 @@ from bu_book.chapters import settings
 from bu_book.chapters.settings import Fisher, RateCurve, Rates, Repeated, over_alpha, over_rates
 from bu_book.claims import NEAR, Bounds, Effect
 from bu_book.gaps import Gaps
+from bu_book.measured import over_settings
+from bu_book.measured.over_settings import FisherPoint, FisherSweep, Point
 from bu_core.data import SPLITS
-from bu_core.experiment import over_settings, record
+from bu_core.experiment import record
 from bu_core.experiment.metrics import metrics
-from bu_core.experiment.over_settings import FisherPoint, FisherSweep, Point
 from tests.book.notebooks import templates
 from tests.helpers import leave_record, small_experiment
 

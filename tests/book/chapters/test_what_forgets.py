@@ -30,13 +30,8 @@ from bu_book.chapters.what_forgets import (
     Swaps,
 )
 from bu_book.gaps import Gaps
-from bu_book.paper import RELEASED_LOG
-from bu_book.variations import BOUNDARY_METHODS, TAKEN_APART, variations
-from bu_core.audits.reestimation import reestimated
-from bu_core.config import Config
-from bu_core.experiment import mechanism
-from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.mechanism import (
+from bu_book.measured import mechanism
+from bu_book.measured.mechanism import (
     SWAPPED_ON,
     ClassStatistics,
     Depth,
@@ -45,6 +40,11 @@ from bu_core.experiment.mechanism import (
     Swap,
     SwappedInPart,
 )
+from bu_book.paper import RELEASED_LOG
+from bu_book.variations import BOUNDARY_METHODS, TAKEN_APART, variations
+from bu_core.audits.reestimation import reestimated
+from bu_core.config import Config
+from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import evaluation as evaluate
 from bu_core.experiment.metrics import metrics
 from bu_core.experiment.record import NotRecorded

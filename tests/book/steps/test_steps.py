@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bu_book.build import STEPS
+from bu_book.measured.mechanism import recovered
 from bu_book.steps import toy
 from bu_book.variations import STATISTICS_ALONE
 from bu_core import attacks
@@ -18,7 +19,6 @@ from bu_core.audits.reestimation import reestimated
 from bu_core.config import Config
 from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.mechanism import recovered
 from bu_core.measures import Outputs, shares
 from bu_core.models import Classifier
 from bu_core.training import predict

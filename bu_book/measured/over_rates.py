@@ -7,14 +7,14 @@ the ladder who train no network say how deep it is buried.
 
 from dataclasses import dataclass
 
-from ..audits import few_shot, ladder, probe, threshold
-from ..audits.evidence import Evidence
-from ..data import SPLITS
-from ..measures import accuracy
-from ..models import batchnorms
-from ..unlearning import METHODS
-from .experiment import AUDITOR, Experiment
-from .measurement import measurement
+from bu_core.audits import few_shot, ladder, probe, threshold
+from bu_core.audits.evidence import Evidence
+from bu_core.data import SPLITS
+from bu_core.experiment.experiment import AUDITOR, Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.measures import accuracy
+from bu_core.models import batchnorms
+from bu_core.unlearning import METHODS
 
 FACTORS = (0.1, 0.3, 1, 3, 10, 30)
 LITTLE = 10.0  # percent of D_f; a model that leaves more has not forgotten, and no auditor asks what it hides

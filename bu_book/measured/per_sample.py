@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from ..audits import per_sample as audits
-from ..measures import Outputs
-from ..results import Kept
-from .experiment import Experiment
-from .measurement import measurement
+from bu_core.audits import per_sample as audits
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.measures import Outputs
+from bu_core.results import Kept
 
 MODELS = 32  # of either kind
 

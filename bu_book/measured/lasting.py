@@ -6,13 +6,13 @@ keeps the class there, or that ruins what remains, is not relearned: its row say
 
 from dataclasses import dataclass
 
-from ..audits import few_shot, ladder, neighbours, probe, relearning, threshold
-from ..audits import held_out as auditors
-from ..audits.evidence import Evidence
-from ..data import SPLITS
-from ..measures import accuracy
-from .experiment import Experiment
-from .measurement import measurement
+from bu_core.audits import few_shot, ladder, neighbours, probe, relearning, threshold
+from bu_core.audits import held_out as auditors
+from bu_core.audits.evidence import Evidence
+from bu_core.data import SPLITS
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.measures import accuracy
 
 WORTH = 5.0  # percent of D_f after re-estimation, from which on a setting is not relearned
 COST = 4.0  # points lost on D_rt, from which on it is not either

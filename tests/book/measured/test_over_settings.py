@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from bu_book.measured import over_settings
+from bu_book.measured.over_settings import at_setting, fisher_sweep, point, rates
 from bu_core import measures
 from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
-from bu_core.experiment import over_settings
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.over_settings import at_setting, fisher_sweep, point, rates
 from bu_core.measures import Outputs
 from tests.helpers import small_experiment
 

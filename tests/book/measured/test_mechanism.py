@@ -6,10 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from bu_core import measures
-from bu_core.audits.reestimation import reestimated
-from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.mechanism import (
+from bu_book.measured.mechanism import (
     DEPTHS,
     GIVEN,
     SEEN,
@@ -24,6 +21,9 @@ from bu_core.experiment.mechanism import (
     swap,
     swapped_in_part,
 )
+from bu_core import measures
+from bu_core.audits.reestimation import reestimated
+from bu_core.experiment.experiment import Experiment
 from bu_core.measures import Outputs
 from bu_core.models import build
 from bu_core.training import fit, predict

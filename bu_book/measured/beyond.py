@@ -7,15 +7,15 @@ that has forgotten an image says of it what it says of them.
 
 from dataclasses import dataclass
 
-from .. import attacks
-from ..attacks.register import ATTACKS
-from ..audits.reestimation import reestimated
-from ..data import SPLITS
-from ..measures import Outputs, accuracy
-from ..models import batchnorms
-from ..results import Estimate
-from .experiment import Experiment
-from .measurement import measurement
+from bu_core import attacks
+from bu_core.attacks.register import ATTACKS
+from bu_core.audits.reestimation import reestimated
+from bu_core.data import SPLITS
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.measures import Outputs, accuracy
+from bu_core.models import batchnorms
+from bu_core.results import Estimate
 
 REESTIMATED_ON = 5000  # images of D_r
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from bu_book.measured import over_rates as module
+from bu_book.measured.over_rates import over_rates, yardsticks
 from bu_core import measures
 from bu_core.audits import few_shot, ladder, probe, threshold
 from bu_core.data import SPLITS
-from bu_core.experiment import over_rates as module
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.over_rates import over_rates, yardsticks
 from bu_core.unlearning import METHODS, method
 from tests.helpers import small_experiment, wrecked
 

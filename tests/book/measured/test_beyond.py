@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from bu_book.measured import beyond
+from bu_book.measured.beyond import requested
 from bu_core.data import SPLITS
-from bu_core.experiment import beyond
-from bu_core.experiment.beyond import requested
 from bu_core.measures import Outputs
 from tests.helpers import small_experiment
 

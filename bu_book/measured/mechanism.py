@@ -14,17 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .. import attacks, measures, training
-from ..audits.channel_shift import shifted
-from ..audits.reestimation import reestimated
-from ..audits.swap import swapped
-from ..data import SPLITS, LabelledImages, load
-from ..measures import Outputs
-from ..models import Classifier, batchnorms
-from ..unlearning import METHODS
-from .experiment import Experiment
-from .measurement import measurement
-from .metrics import Evaluation, evaluated
+from bu_core import attacks, measures, training
+from bu_core.audits.channel_shift import shifted
+from bu_core.audits.reestimation import reestimated
+from bu_core.audits.swap import swapped
+from bu_core.data import SPLITS, LabelledImages, load
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.experiment.metrics import Evaluation, evaluated
+from bu_core.measures import Outputs
+from bu_core.models import Classifier, batchnorms
+from bu_core.unlearning import METHODS
 
 Accuracy = dict[str, float]  # in percent, by set
 

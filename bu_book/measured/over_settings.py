@@ -10,15 +10,15 @@ from typing import Literal
 
 import torch
 
-from .. import attacks, measures
-from ..attacks.register import ATTACKS
-from ..data import SPLITS, LabelledImages
-from ..measures import Outputs
-from ..models import Classifier
-from ..training import predict
-from ..unlearning.fisher import information, noised
-from .experiment import Experiment
-from .measurement import measurement
+from bu_core import attacks, measures
+from bu_core.attacks.register import ATTACKS
+from bu_core.data import SPLITS, LabelledImages
+from bu_core.experiment.experiment import Experiment
+from bu_core.experiment.measurement import measurement
+from bu_core.measures import Outputs
+from bu_core.models import Classifier
+from bu_core.training import predict
+from bu_core.unlearning.fisher import information, noised
 
 # The learning rates of a method, as multiples of its own. What goes through D_r takes as long as the training did, so
 # there are fewer of them.

@@ -2,8 +2,8 @@
 
 import pytest
 
+from bu_book.measured.per_sample import PerSample, per_sample
 from bu_core.experiment.experiment import Experiment
-from bu_core.experiment.per_sample import PerSample, per_sample
 from tests.constants import undeclared
 from tests.helpers import quick_config
 
