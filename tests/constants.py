@@ -18,7 +18,7 @@ from bu_core.experiment.measurement import Measurement
 FOLLOWED = ("bu_book.", "bu_core.attacks", "bu_core.audits", "bu_core.measures", "bu_core.experiment.metrics")
 
 # Names and registers, and no numbers: what they name stands in the key, as a model, a network or an argument.
-NO_CHOICE = {"SPLITS", "METHODS", "BOUNDARY", "ONE_WIDTH", "REGIONS", "ATTACKS", "TESTED"}
+NO_CHOICE = {"SPLITS", "METHODS", "BOUNDARY", "ONE_WIDTH", "REGIONS", "ATTACKS", "TESTED", "ASKED"}
 
 
 def undeclared(measurement: Measurement[Any]) -> set[str]:

@@ -75,7 +75,7 @@ def trace(experiment: Experiment, model: str) -> Trace:
     )
 
 
-@measurement(of=(), constants=lambda: ladder.constants() | auditors.constants())
+@measurement(of=(), constants=lambda: ladder.constants() | {"nearest": auditors.NEAREST, "hidden": auditors.HIDDEN})
 def held_out(experiment: Experiment, model: str) -> auditors.HeldOut:
     """What auditors find, after re-estimation, against whom no setting is trained."""
     return auditors.held_out(experiment.evidence(model).reestimated)

@@ -67,22 +67,14 @@ def features(logits: Tensor) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """How many images of known truth an attack was tried on."""
-
-    members: int
-    others: int
-
-
-@dataclass(frozen=True)
 class AttackSummary:
     """What an attack found, each number with its 95 % interval.
 
     In percent: `asr`, the share of D_f called members; `false_positive_rate`, that of D_ft; `balanced_accuracy` on
     images whose truth is known, 50 by chance. In percentage points: `advantage`, asr less false_positive_rate: what
     the attack knows of D_f and not merely of the class; `distance_to_retrain`, asr less Retrain's, None without it.
-    `auc`, 0 to 1: the chance that a member scores above another image. `images`: what `balanced_accuracy` and `auc`
-    rest on.
+    `auc`, 0 to 1: the chance that a member scores above another image. `images`: how many `members` and `others`
+    `balanced_accuracy` and `auc` rest on.
     """
 
     asr: Estimate
@@ -90,7 +82,7 @@ class AttackSummary:
     advantage: Estimate
     balanced_accuracy: Estimate
     auc: Estimate
-    images: Counts
+    images: dict[str, int]
     distance_to_retrain: Estimate
 
 
@@ -118,7 +110,7 @@ def summary(scores: Scores, retrain: Scores | None, seed: int) -> AttackSummary:
         advantage=_estimate(*(of["forget_train"] - of["forget_test"] for of in (share, drawn))),
         balanced_accuracy=_estimate(*((of["members"] + 100 - of["others"]) / 2 for of in (share, drawn))),
         auc=auc(scores.members, scores.others),
-        images=Counts(len(scores.members), len(scores.others)),
+        images={"members": len(scores.members), "others": len(scores.others)},
         distance_to_retrain=distance,
     )
 

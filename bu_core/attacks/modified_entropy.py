@@ -16,9 +16,10 @@ from . import FLOOR, Scores, by_threshold
 def from_modified_entropy(outputs: dict[str, Outputs], seed: int) -> Scores:
     """An attack that calls an image a member where its modified entropy is small. `outputs`: of the four sets.
 
-    The score is its negative logarithm, which tells small ones apart.
+    The score is its negative logarithm, which tells small ones apart; it is finite where the modified entropy is 0.
     """
-    return by_threshold(outputs, seed, lambda said: -modified_entropy(said).log())
+    least = torch.finfo(torch.float64).tiny
+    return by_threshold(outputs, seed, lambda said: -modified_entropy(said).clamp_min(least).log())
 
 
 def modified_entropy(outputs: Outputs) -> Tensor:

@@ -16,8 +16,7 @@ from torch import Tensor
 from ..data import pixels
 from ..training import at_once, autocast
 from .evidence import Evidence
-from .few_shot import TESTED, scale
-from .probe import STEPS, WEAKNESS, drawn_of
+from .probe import ASKED, STEPS, WEAKNESS, prepared
 from .threshold import recall_at_loss
 
 NEAREST = 50  # neighbours that are asked, each heard the more the nearer it is
@@ -39,9 +38,8 @@ def held_out(evidence: Evidence) -> HeldOut:
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.neural_network import MLPClassifier
 
-    asked = ("forget_train", "remain_train", *TESTED)
-    last = {part: evidence.features(part) for part in asked}
-    before = {part: earlier(evidence, part) for part in asked}
+    last = {part: evidence.features(part) for part in ASKED}
+    before = {part: earlier(evidence, part) for part in ASKED}
     network = MLPClassifier((HIDDEN,), early_stopping=True, random_state=evidence.seed)
     return HeldOut(
         _recall(evidence, last, KNeighborsClassifier(NEAREST, weights="distance")),
@@ -50,23 +48,11 @@ def held_out(evidence: Evidence) -> HeldOut:
     )
 
 
-def constants() -> dict[str, object]:
-    """What this module decides, by name."""
-    return {"nearest": NEAREST, "hidden": HIDDEN}
-
-
 def _recall(evidence: Evidence, features: dict[str, Tensor], auditor: Any) -> float:
     """The recall of an auditor of scikit-learn who tells D_f from D_r by some features of each set."""
-    of_class, remain = features["forget_train"], features["remain_train"]
-    drawn = drawn_of(evidence, len(of_class))
-    mean, deviation = scale(remain.double())
-
-    def inputs(found: Tensor) -> Any:
-        return ((found.double() - mean) / deviation).numpy()
-
-    labels = [0] * len(remain) + [1] * len(drawn)
-    auditor.fit(inputs(torch.cat([remain, of_class[drawn]])), labels)
-    forget, others = (torch.from_numpy(auditor.predict_proba(inputs(features[part]))[:, 1]) for part in TESTED)
+    drawn, (inputs, *tested) = prepared(evidence, features)
+    auditor.fit(inputs, [0] * len(features["remain_train"]) + [1] * len(drawn))
+    forget, others = (torch.from_numpy(auditor.predict_proba(each)[:, 1]) for each in tested)
     return recall_at_loss(forget, others, evidence.seed).recall
 
 

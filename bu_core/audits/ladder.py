@@ -1,13 +1,15 @@
 """The ladder: every audit of one model, from what its outputs say to what a hundred labelled images bring back.
 
-Each rung gives the auditor more. Rungs 2 to 5 are climbed after re-estimation, which any auditor who holds the model
-can make; `before` keeps what they find without it. What a rung finds means something only beside Retrains: a model
-that never saw the class ranks its images above others too, and learns it from a few. So a verdict compares a value
-with the range of the Retrains, on both sides, and leaves the range a slack however many of them are known. Without it,
-on each rung a Retrain beside k others would be told from them with a chance of 2 in k + 1, since any of k + 1 is the
-least or the largest as often; and where no Retrain names an image, a single one would tell a model from them.
+Each rung gives the auditor more. Threshold, neighbour classes, few shots and linear probe are climbed after
+re-estimation, which any auditor who holds the model can make; `before` keeps what they find without it. What a rung
+finds means something only beside Retrains: a model that never saw the class ranks its images above others too, and
+learns it from a few. So a verdict compares a value with the range of the Retrains, on both sides, and leaves the range
+a slack however many of them are known. Without it, on each rung a Retrain beside k others would be told from them with
+a chance of 2 in k + 1, since any of k + 1 is the least or the largest as often; and where no Retrain names an image, a
+single one would tell a model from them.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -165,7 +167,11 @@ class Rung:
 def _from_retrains(found: Findings, retrains: Sequence[Findings]) -> float | None:
     """How far the profile of D_ft over the other classes lies from those of Retrains, on average."""
     own, *others = (torch.tensor(each.profile, dtype=torch.float64) for each in (found, *retrains))
-    return sum(neighbours.divergence(own, other).item() for other in others) / len(others) if others else None
+    return (
+        sum(neighbours.divergence(own, other).item() / math.log(2) for other in others) / len(others)
+        if others
+        else None
+    )
 
 
 UNSEEN, STEPS = "% of D_ft", "steps"

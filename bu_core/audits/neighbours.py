@@ -38,8 +38,8 @@ def leaked(evidence: Evidence, references: Sequence[Evidence]) -> Leak:
     """What the posteriors of `evidence` say of D_ft, beside those of Retrains; of these it is left out itself."""
     own = neighbours(evidence, "forget_test")
     others = [neighbours(reference, "forget_test") for reference in references if reference is not evidence]
-    each = [divergence(own, other).mean().item() for other in others]
-    on_average = [divergence(own.mean(0), other.mean(0)).item() for other in others]
+    each = [(divergence(own, other) / math.log(2)).mean().item() for other in others]
+    on_average = [divergence(own.mean(0), other.mean(0)).item() / math.log(2) for other in others]
     return Leak(
         own.mean(0).tolist(),
         sum(each) / len(each) if each else None,
@@ -55,7 +55,7 @@ def neighbours(evidence: Evidence, part: str) -> Tensor:
 
 
 def divergence(first: Tensor, second: Tensor) -> Tensor:
-    """Jensen-Shannon divergence of distributions, (..., K), in bits, 0 to 1: (...)."""
+    """Jensen-Shannon divergence of distributions, (..., K), in nats, 0 to log 2: (...)."""
     mixture = (first + second) / 2
     nats = [(torch.xlogy(side, side) - torch.xlogy(side, mixture)).sum(-1) for side in (first, second)]
-    return (nats[0] + nats[1]) / (2 * math.log(2))
+    return (nats[0] + nats[1]) / 2

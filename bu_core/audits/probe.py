@@ -11,6 +11,7 @@ on D_rt (`threshold.recall_at_loss`) has that price taken out and hardly depends
 compare with Retrain, on both sides. Above Retrain more of the class is there, below it its images are scattered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from .threshold import margins, recall_at_loss
 IMAGES = 500  # of D_f, drawn by the seed; all where there are fewer
 WEAKNESS = 0.1  # of the penalty on squared weights: scikit-learn's C
 STEPS = 1000  # of the optimiser at the most; it stops earlier
+ASKED = ("forget_train", "remain_train", *TESTED)  # the sets that a probe is fitted to, or asked about
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,28 @@ class Probe:
     remain: float
 
 
-def drawn_of(evidence: Evidence, count: int) -> Tensor:
-    """The numbers of the IMAGES of D_f, of so many, that a probe is fitted to, int64."""
-    return torch.randperm(count, generator=torch.Generator().manual_seed(evidence.seed))[:IMAGES]
+def prepared(evidence: Evidence, features: Mapping[str, Tensor]) -> tuple[Tensor, list[Any]]:
+    """The numbers of the IMAGES of D_f that a probe is fitted to, int64; and what it reads, float64 arrays, (N, F).
+
+    `features`: of each set. They are standardised by those of D_r: first D_r and these images, then each of TESTED.
+    """
+    of_class, remain = features["forget_train"], features["remain_train"]
+    drawn = torch.randperm(len(of_class), generator=torch.Generator().manual_seed(evidence.seed))[:IMAGES]
+    mean, deviation = scale(remain.double())
+    sets = torch.cat([remain, of_class[drawn]]), *(features[part] for part in TESTED)
+    return drawn, [((each.double() - mean) / deviation).numpy() for each in sets]
 
 
 def probed(evidence: Evidence) -> Probe:
     """What a probe finds that is fitted to IMAGES of D_f and the sampled images of D_r, 5,000 by default."""
     from sklearn.linear_model import LogisticRegression
 
-    of_class, remain = evidence.features("forget_train"), evidence.features("remain_train")
-    drawn = drawn_of(evidence, len(of_class))
-    mean, deviation = scale(remain.double())
+    drawn, (inputs, *tested) = prepared(evidence, {part: evidence.features(part) for part in ASKED})
     labels = [evidence.outputs("remain_train").labels, evidence.outputs("forget_train").labels[drawn]]
-    inputs = (torch.cat([remain, of_class[drawn]]).double() - mean) / deviation
-    probe: Any = LogisticRegression(C=WEAKNESS, max_iter=STEPS).fit(inputs.numpy(), torch.cat(labels).numpy())
+    probe: Any = LogisticRegression(C=WEAKNESS, max_iter=STEPS).fit(inputs, torch.cat(labels).numpy())
     found = []
-    for part in TESTED:
-        said = probe.predict_log_proba(((evidence.features(part).double() - mean) / deviation).numpy())
+    for asked in tested:
+        said = probe.predict_log_proba(asked)
         found.append(torch.full((len(said), len(evidence.split.classes)), -torch.inf, dtype=torch.float64))
         found[-1][:, probe.classes_] = torch.from_numpy(said)  # the sample may lack a class
     named, right = (

@@ -11,6 +11,7 @@ from ..measures import Outputs, accuracy, agreement
 from ..training import at_once, autocast
 from ..unlearning.boundary_shrink import cross_samples
 from .evidence import Evidence
+from .neighbours import divergence
 from .relearning import drawn
 
 EPSILON, STEP_SIZE, STEPS = 0.03, 1 / 3, 3  # of OU@eps: pixel units, share of epsilon, steps
@@ -66,7 +67,7 @@ def over_unlearning(model: Evidence, original: Evidence) -> float:
         crossed = cross_samples(original.model, pixels(images), labels, EPSILON, precision, STEPS, STEP_SIZE)
         expected, said = (_logits(each, crossed) for each in (original, model))
         expected[:, original.forget_class] = -torch.inf
-        losses.append(_jensen_shannon(expected.softmax(1), said.softmax(1)))
+        losses.append(divergence(expected.softmax(1), said.softmax(1)))
     return torch.cat(losses).mean().item()
 
 
@@ -75,12 +76,6 @@ def _logits(evidence: Evidence, images: Tensor) -> Tensor:
     evidence.model.eval()
     with autocast(images.device, evidence.precision):
         return evidence.model(images).double()
-
-
-def _jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    """The divergence of each pair of distributions, (N, K) each, in nats, (N,)."""
-    both = torch.stack([first, second])
-    return (torch.xlogy(both, both) - torch.xlogy(both, both.mean(0))).sum(2).mean(0)
 
 
 def _joined(outputs: Sequence[Outputs]) -> Outputs:

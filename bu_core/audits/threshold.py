@@ -25,7 +25,7 @@ TAKEN = 0.02  # share of the images of D_rt that a threshold may hand to the for
 class Ranking:
     """`auc`: the chance that an image of D_ft has a larger margin than one of D_rt, 0 to 1, 0.5 by chance.
 
-    `recall`, in percent, TAKEN by chance, and `taken`, in percent: see `recall_at_loss`.
+    `recall`, in percent, 100 TAKEN by chance, and `taken`, in percent: see `recall_at_loss`.
     """
 
     auc: float
@@ -70,9 +70,9 @@ def auc_of(forget: Tensor, remain: Tensor) -> float:
 def recall_at_loss(forget: Tensor, remain: Tensor, seed: int) -> Recall:
     """The share of D_ft above a threshold that takes at most TAKEN of D_rt, from margins, (N,) and (M,).
 
-    The threshold is chosen on one half of D_rt, drawn by `seed`, and tried on the other; then the halves change
-    places, and the mean of both is given. Accuracy on D_rt falls by no more than what is taken, since some of the
-    images that are taken were not recognised before.
+    The threshold is chosen on one half of D_rt, drawn by `seed`; what it takes is counted on the other. Then the halves
+    change places, and the means of both are given. Accuracy on D_rt falls by no more than what is taken, since some of
+    the images that are taken were not recognised before.
     """
     recalls, takens = [], []
     one, other = halves(len(remain), seed)

@@ -29,7 +29,6 @@ from ..models import Classifier
 from ..precision import Workload
 from ..store import Store
 from ..unlearning import METHODS
-from ..unlearning.file import check_fit
 from . import environment as places
 from .environment import Environment
 from .fitting import Fitting
@@ -77,9 +76,9 @@ class Experiment(Fitting):
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
-        if "file" in config.methods and not self.record:
-            given = self._built(len(self.dataset.classes), config.width, config.seed)
-            check_fit(given, self.config.unlearning["file"])
+        for name in config.methods if not self.record else ():
+            if check := METHODS[name].check_model:
+                check(self._built(len(self.dataset.classes), config.width, config.seed), config.unlearning[name])
 
     def _with_classes(self, config: Config) -> Config:
         """The config with indices for classes: who the classes of a folder of people are is known only now."""

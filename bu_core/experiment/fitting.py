@@ -206,16 +206,11 @@ class Fitting:
         facts = {
             "epochs": epochs,
             "bytes": recorder.bytes,
-            "seconds": recorder.seconds,
-            "training_seconds": watch.seconds + checkpoint.seconds_before - recorder.seconds,
+            "seconds": recorder.watch.seconds,
+            "training_seconds": watch.seconds + checkpoint.seconds_before - recorder.watch.seconds,
             "environment": self.here,
         }
         return Artefact(recorder.updates(), facts)
-
-    def shadow_keys(self) -> list[dict[str, Any]]:
-        """All that decides each shadow model: what decides a Retrain, and its number."""
-        key = self.key("original") | self.forget_key
-        return [key | {"shadow": number} for number in range(self.config.shadow_models)]
 
     def shadow(self, number: int) -> tuple[Tensor, Tensor]:
         """Logits of a shadow model, on the CPU: for its half of D_r, and for the other half.
@@ -233,7 +228,8 @@ class Fitting:
             logits = {name: training.predict(model, side.images, self.precision) for name, side in sides.items()}
             return Artefact(logits, facts)
 
-        found = self._fitted("shadow", self.shadow_keys()[number], make).tensors
+        key = self.key("original") | self.forget_key | {"shadow": number}
+        found = self._fitted("shadow", key, make).tensors
         return found["members"], found["others"]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 KEPT = 16  # batches that the adversary looks at, the present one among them
-PENALTY = 0.2  # on its squared weights, of standardised features; it is near the probe's of the ladder of audits
+PENALTY = 0.2  # on its squared weights, of standardised features; the ladder's heads of few shots have 1
 FLOOR = 0.05  # of a feature's deviation, in mean deviations: one that no other image wakes shall not outweigh all
 
 
@@ -28,8 +28,7 @@ class Adversary:
 
     def __init__(self, weight: float):
         self.weight = weight
-        self._forget: deque[Tensor] = deque(maxlen=KEPT)
-        self._beside: deque[Tensor] = deque(maxlen=KEPT)
+        self._kept: deque[tuple[Tensor, Tensor]] = deque(maxlen=KEPT)
 
     def __call__(self, features: Tensor, beside: Tensor) -> Tensor:
         """What the adversary finds in the `features` of a batch of D_f, (B, F), above those `beside`, (M, F): a scalar.
@@ -37,9 +36,8 @@ class Adversary:
         A score is 1 where the adversary is sure of D_f and -1 where it is sure of other images. The loss is the mean
         square of what it is above that of other images on average; a score below is none of its concern.
         """
-        self._forget.append(features.detach())
-        self._beside.append(beside.detach())
-        forget, other = torch.cat([*self._forget]), torch.cat([*self._beside])
+        self._kept.append((features.detach(), beside.detach()))
+        forget, other = (torch.cat(side) for side in zip(*self._kept, strict=True))
         centre, deviation = other.mean(0), other.std(0)
         deviation = deviation + FLOOR * deviation.mean() + 1e-8
 

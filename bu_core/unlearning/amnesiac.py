@@ -52,12 +52,12 @@ class Recorder:
     *not* hold a class; the wanted sum is the whole way of the weights less those.
 
     Give `step` to `fit` as `around_step`, and the recorder itself as its `checkpoint`: it adds what it knows to the
-    state that `checkpoint`, where given, keeps. `seconds` is the time that the recording itself took.
+    state that `checkpoint`, where given, keeps. `watch` has the time that the recording itself took.
     """
 
     def __init__(self, model: nn.Module, classes: int, first_epoch: int = 0, checkpoint: Checkpoint | None = None):
-        self.classes, self.first_epoch, self.checkpoint, self.seconds = classes, first_epoch, checkpoint, 0.0
-        self._weights, self._device = dict(model.named_parameters()), next(model.parameters()).device
+        self.classes, self.first_epoch, self.checkpoint = classes, first_epoch, checkpoint
+        self._weights, self.watch = dict(model.named_parameters()), Stopwatch(next(model.parameters()).device)
         self._start: dict[str, Tensor] = {}
         self._without = {name: weight.new_zeros(classes, *weight.shape) for name, weight in self._weights.items()}
 
@@ -71,24 +71,27 @@ class Recorder:
         return sum(tensor.nbytes for tensor in (*self._without.values(), *self._start.values()))
 
     def step(self, epoch: int, labels: Tensor) -> AbstractContextManager[None] | None:
-        """What a step has to run in, None where all classes are in its batch; `labels`: its own, int64, (B,)."""
+        """What a step has to run in; None before `first_epoch`, and where all classes are in its batch.
+
+        `labels`: those of the batch, int64, (B,).
+        """
         if epoch < self.first_epoch:
             return None
         if not self._start:
-            with self._timed():
+            with self.watch:
                 self._start = self._copy()
         started = time.perf_counter()
         absent = (labels.bincount(minlength=self.classes) == 0).nonzero().flatten().tolist()
-        self.seconds += time.perf_counter() - started  # no work of the device, which is not waited for
+        self.watch.seconds += time.perf_counter() - started  # no work of the device, which is not waited for
         return self._recorded(absent) if absent else None
 
     @contextmanager
     def _recorded(self, absent: list[int]) -> Iterator[None]:
         """Add what the weights change inside to the sums of the classes that are `absent` from the batch."""
-        with self._timed():
+        with self.watch:
             before = self._copy()
         yield
-        with self._timed():
+        with self.watch:
             for name, weight in self._weights.items():
                 self._without[name][absent] += weight.detach() - before[name]
 
@@ -101,21 +104,15 @@ class Recorder:
             self._without[name].copy_(state[f"recorder.without.{name}"])
             if (start := state.get(f"recorder.start.{name}")) is not None:
                 self._start[name] = torch.empty_like(weight).copy_(start)
-        self.seconds = state["recorder.seconds"].item()
+        self.watch.seconds = state["recorder.seconds"].item()
         return state
 
     def save(self, label: str, state: dict[str, Tensor]) -> None:
         if self.checkpoint:
             own = {f"recorder.start.{name}": tensor for name, tensor in self._start.items()}
             own |= {f"recorder.without.{name}": tensor for name, tensor in self._without.items()}
-            own["recorder.seconds"] = torch.tensor(self.seconds, dtype=torch.float64)
+            own["recorder.seconds"] = torch.tensor(self.watch.seconds, dtype=torch.float64)
             self.checkpoint.save(f"{label}, recorded", state | own)
 
     def _copy(self) -> dict[str, Tensor]:
         return {name: weight.detach().clone() for name, weight in self._weights.items()}
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        with Stopwatch(self._device) as watch:
-            yield
-        self.seconds += watch.seconds

@@ -19,7 +19,7 @@ from ..models import Classifier, reset_last, row_erased
 from ..training import Penalty, Precision, at_once, autocast
 from . import companions
 from .adversary import Adversary
-from .channel_means import held
+from .channel_means import check_network, held
 from .depth import early_rates, relearned_loss
 from .inversion import inverted
 from .register import method
@@ -40,7 +40,13 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
             raise SettingError(f"{name}.relearn_steps={steps}: is for curvature 0")
 
 
-@method(title="Boundary Shrink", colour="#0072B2", check=check)
+def check_model(model: Classifier, settings: Mapping[str, Any]) -> None:
+    """Refuse a network that a setting does not know."""
+    if settings["channel_means"] == "held":
+        check_network(model)
+
+
+@method(title="Boundary Shrink", colour="#0072B2", check=check, check_model=check_model)
 def boundary_shrink(
     task: UnlearningTask,
     *,
@@ -102,9 +108,7 @@ def boundary_shrink(
     if stand_ins == "crossed":
         images, own = crossed_images(original, forget, epsilon, precision, *walk), forget.labels
     elif stand_ins == "inverted":
-        others = task.split.remaining_classes
-        shape, seed = forget.images.shape[1:], task.recipe.seed
-        images = inverted(original, others, shape, inversions, inversion_steps, precision, seed)
+        images = inverted(task, inversions, inversion_steps)
     elif remaining:
         images = companions.remaining_images(task, remaining)
     without_class = reset > 0 or not remaining
@@ -134,13 +138,6 @@ def alikeness(features: Tensor) -> Tensor:
     return (directions.sum(0).square().sum() - count) / max(1, count * (count - 1))
 
 
-def nearest_labels(
-    model: Classifier, data: LabelledImages, epsilon: float, precision: Precision, **search: Any
-) -> Tensor:
-    """The nearest but incorrect label of each image, int64, (N,): equations 2 and 3; `search` as `crossed_logits`."""
-    return nearest_incorrect(crossed_logits(model, data, epsilon, precision, **search), data.labels)
-
-
 def crossed_logits(
     model: Classifier,
     data: LabelledImages,
@@ -148,10 +145,9 @@ def crossed_logits(
     precision: Precision,
     steps: int = 1,
     step_size: float = 1.0,
-    batch_size: int | None = None,
 ) -> Tensor:
     """What the model says of the cross sample of each image: logits, float32, (N, K)."""
-    found, batch_size = [], batch_size or at_once(data.images)
+    found, batch_size = [], at_once(data.images)
     for images, own in zip(data.images.split(batch_size), data.labels.split(batch_size), strict=True):
         crossed = cross_samples(model, pixels(images), own, epsilon, precision, steps, step_size)
         with torch.no_grad(), autocast(images.device, precision):

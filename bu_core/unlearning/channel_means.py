@@ -8,8 +8,8 @@ follows from the weights of the model.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from ..checks import SettingError
 from ..models import Classifier, statistics
 from ..training import OnGradients
 
-_PASSED = (nn.ReLU, nn.AdaptiveAvgPool2d, nn.Flatten)  # they move no mean, or were counted with the BatchNorm before
 _LEAST = 1e-12  # a channel's deviation where its scale is 0
 
 
@@ -39,8 +38,7 @@ def held(model: Classifier, shape: Sequence[int]) -> OnGradients:
         for name, mean in inputs.items():
             without(fitted.get_submodule(name), mean)
         for name, (by_scale, by_shift) in rectified.items():
-            layer = fitted.get_submodule(name)
-            assert isinstance(layer, nn.BatchNorm2d) and layer.weight.grad is not None and layer.bias.grad is not None
+            layer: Any = fitted.get_submodule(name)
             along = layer.weight.grad * by_scale + layer.bias.grad * by_shift
             along /= (by_scale.square() + by_shift.square()).clamp_min(_LEAST)
             layer.weight.grad -= along * by_scale
@@ -49,20 +47,18 @@ def held(model: Classifier, shape: Sequence[int]) -> OnGradients:
     return project
 
 
-def without(layer: nn.Module, mean: Tensor) -> None:
+def without(layer: Any, mean: Tensor) -> None:
     """Take out of the gradients of a layer's weight and bias what moves its outputs for inputs of this `mean`.
 
     `mean` has the shape of the weights of one output: (C, height, width) of a convolution, (F,) of a linear layer.
     """
     weight, bias = layer.weight, layer.bias
-    assert isinstance(weight, Tensor) and weight.grad is not None
     along, length = (weight.grad * mean).flatten(1).sum(1), mean.square().sum()
     if bias is not None:
-        assert isinstance(bias, Tensor) and bias.grad is not None
         along, length = along + bias.grad, length + 1
     along = along / length.clamp_min(_LEAST)
     weight.grad -= along.view(-1, *[1] * mean.dim()) * mean
-    if isinstance(bias, Tensor) and bias.grad is not None:
+    if bias is not None:
         bias.grad -= along
 
 
@@ -74,21 +70,27 @@ def expected_inputs(model: Classifier, shape: Sequence[int]) -> dict[str, Tensor
     W m + b = running mean of the BatchNorm behind it, by least squares. A position of a filter that lies on the
     padding counts as 0. `shape` and errors: as `held`.
     """
+    check_network(model)
+    layers: list[tuple[str, Any]] = [each for each in model.named_modules() if not list(each[1].children())]
     found, size, mean = dict[str, Tensor](), shape[1:], None
-    for name, layer, after in _layers(model):
-        if isinstance(layer, nn.Conv2d):
-            assert isinstance(after, nn.BatchNorm2d) and not isinstance(layer.padding, str)
-            seen = F.unfold(torch.ones(1, 1, *size), layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-            inside = seen.mean(2).view(layer.kernel_size).to(layer.weight)
-            mean = _first(layer, after, inside) if mean is None else mean
-            found[name] = mean[:, None, None] * inside
-            size = layer(torch.zeros(1, layer.in_channels, *size).to(layer.weight)).shape[-2:]
-        elif isinstance(layer, nn.BatchNorm2d):
-            mean = rectified_mean(layer.bias, layer.weight.abs())
-        elif isinstance(layer, nn.Linear):
-            assert mean is not None
-            found[name] = mean
-    return found
+    for (name, layer), (_, after) in zip(layers[:-3:3], layers[1:-3:3], strict=True):
+        seen = F.unfold(torch.ones(1, 1, *size), layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        inside = seen.mean(2).view(layer.kernel_size).to(layer.weight)
+        mean = _first(layer, after, inside) if mean is None else mean
+        found[name] = mean[:, None, None] * inside
+        size = layer(torch.zeros(1, layer.in_channels, *size).to(layer.weight)).shape[-2:]
+        mean = rectified_mean(after.bias, after.weight.abs())
+    assert mean is not None
+    return found | {"classifier": mean}
+
+
+def check_network(model: Classifier) -> None:
+    """Raise SettingError unless `model` is what `held` needs: allcnn with BatchNorm."""
+    kinds = [type(layer) for layer in model.modules() if not list(layer.children())]
+    blocks = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * (len(kinds) // 3 - 1)
+    if kinds != [*blocks, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]:
+        wanted = "convolutions with BatchNorm and a rectifier behind each, as in allcnn"
+        raise SettingError(f"channel_means='held': needs {wanted}")
 
 
 def rectified_mean(mean: Tensor, deviation: Tensor) -> Tensor:
@@ -116,20 +118,3 @@ def _first(layer: nn.Conv2d, after: nn.BatchNorm2d, inside: Tensor) -> Tensor:
     by_channel = (layer.weight * inside).sum((2, 3))
     running = statistics(after)[0] - (0 if layer.bias is None else layer.bias)
     return torch.linalg.lstsq(by_channel.cpu(), running[:, None].cpu()).solution[:, 0].to(running)
-
-
-def _layers(model: Classifier) -> Iterator[tuple[str, nn.Module, nn.Module | None]]:
-    """Each layer with its name and the next one, in the order in which an image passes them."""
-    layers = [(name, layer) for name, layer in model.named_modules() if not list(layer.children())]
-    for (name, layer), (_, after) in pairwise([*layers, ("", None)]):
-        if isinstance(layer, nn.Conv2d):
-            known = isinstance(after, nn.BatchNorm2d) and layer.groups == 1
-        elif isinstance(layer, nn.BatchNorm2d):
-            known = isinstance(after, nn.ReLU)
-        else:
-            known = isinstance(layer, _PASSED) or layer is model.classifier
-        if not known:
-            wanted = "convolutions with BatchNorm and a rectifier behind each, as in allcnn"
-            raise SettingError(f"channel_means='held': {type(layer).__name__} {name} is not known; it needs {wanted}")
-        assert layer is not None
-        yield name, layer, after

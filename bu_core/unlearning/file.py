@@ -11,19 +11,19 @@ from .register import method
 from .task import UnlearningTask
 
 
-def check_fit(model: Classifier, settings: Mapping[str, Any]) -> None:
+def check_model(model: Classifier, settings: Mapping[str, Any]) -> None:
     """Raise SettingError where no file is named, or it does not hold weights of such a model, which it is given."""
     if not settings["weights"]:
         raise SettingError("unlearning.file.weights: must name a file, since methods names file")
     load_whole(model, "unlearning.file.weights", settings["weights"])
 
 
-@method(title="From a file", colour="#117733")
+@method(title="From a file", colour="#117733", check_model=check_model)
 def file(task: UnlearningTask, *, weights: str = "") -> Classifier:
     """The model whose state_dict is in the file `weights`: of the original's network, as safetensors or torch keeps it.
 
     What is timed is the reading. The model is found in the store by what is in the file, not by its name.
     """
     model = copy.deepcopy(task.original)
-    check_fit(model, {"weights": weights})
+    check_model(model, {"weights": weights})
     return model

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..checks import Range
 from ..data import LabelledImages, pixels
-from ..models import Classifier, statistics
+from ..models import Classifier, row_erased, statistics
 from ..training import Precision, autocast
 from .register import method
 from .task import UnlearningTask
@@ -53,14 +53,12 @@ def noised(
     generator: torch.Generator,
 ) -> Classifier:
     """The original with the noise that the Fisher information `found` asks for at `alpha`, drawn with `generator`."""
-    model = copy.deepcopy(task.original)
+    erased = list(task.split.forget_classes) if output_row == "erased" else []
+    model = row_erased(task.original, erased)
     variances = {name: noise_variance(each) for name, each in found.items()}
+    for name, _ in model.classifier.named_parameters():
+        variances[f"classifier.{name}"][erased] = noise_variance(torch.tensor(0.0))
     with torch.no_grad():
-        if output_row == "erased":
-            for name, weight in model.classifier.named_parameters():
-                for label in task.split.forget_classes:
-                    weight[label] = 0
-                    variances[f"classifier.{name}"][label] = noise_variance(torch.tensor(0.0))
         for name, weight in model.named_parameters():
             noise = torch.randn(weight.shape, generator=generator)  # drawn on the CPU: the same on every device
             weight.add_((alpha * variances[name]).sqrt() * noise.to(weight.device))

@@ -8,42 +8,35 @@ from ..models import Classifier
 from .task import UnlearningTask
 
 GoesThrough = Literal["forget", "remain"]
-Check = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Method:
     """An unlearning method: call it with a task and its settings.
 
-    `title`: its name in tables and figures. `colour`: as `#rrggbb`; Wong's palette (Nature Methods 2011), which
-    colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r. `check`: called
-    with what messages call the settings, and with all of them; raises SettingError for those that do not go together.
-    `one_class`: whether it can forget one class alone, and neither several nor single images.
+    `title`: its name in tables and figures. `colour`: as `#rrggbb`; the first six are of Wong's palette (Nature Methods
+    2011), which colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r.
+    `check`: called with what messages call the settings, and with all of them; raises SettingError for those that do
+    not go together. `check_model`, where given: called with a network of the run before any is trained, and with the
+    settings; raises SettingError where the two do not. `one_class`: whether it can forget one class alone, and neither
+    several nor single images.
     """
 
     unlearn: Callable[..., Classifier]
     title: str
-    colour: str
-    goes_through: GoesThrough
-    check: Check
+    colour: str = "#999999"
+    goes_through: GoesThrough = "forget"
+    check: Callable[[str, Mapping[str, Any]], None] = lambda name, settings: None
+    check_model: Callable[[Classifier, Mapping[str, Any]], None] | None = None
     one_class: bool = False
 
     def __call__(self, task: UnlearningTask, **settings: Any) -> Classifier:
         return self.unlearn(task, **settings)
 
 
-def method(
-    *,
-    title: str = "",
-    colour: str = "#999999",
-    goes_through: GoesThrough = "forget",
-    check: Check = lambda name, settings: None,
-    one_class: bool = False,
-) -> Callable[[Callable[..., Classifier]], Method]:
-    """Make a function `(task, *, ...) -> model` a method; without a title it is called by the function's name."""
+def method(*, title: str = "", **facts: Any) -> Callable[[Callable[..., Classifier]], Method]:
+    """Make a function `(task, *, ...) -> model` a method; without a title it is called by the function's name.
 
-    def made(unlearn: Callable[..., Classifier]) -> Method:
-        called = title or unlearn.__name__.replace("_", " ").title()
-        return Method(unlearn, called, colour, goes_through, check, one_class)
-
-    return made
+    `facts`: the fields of Method that are not as there.
+    """
+    return lambda unlearn: Method(unlearn, title or unlearn.__name__.replace("_", " ").title(), **facts)

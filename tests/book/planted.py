@@ -7,7 +7,7 @@ from bu_book import replicates
 from bu_book.gaps import Gaps
 from bu_book.replicates import Told
 from bu_book.variations import BeforeAndAfter, Variation, Variations
-from bu_core.attacks import AttackSummary, Counts
+from bu_core.attacks import AttackSummary
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import Evaluation
 from bu_core.results import Estimate
@@ -19,7 +19,7 @@ def evaluation(forget: float, remain: float = 80, **accuracy: float) -> Evaluati
     """A model with these accuracies on training and test images alike, and an attack that tells nothing."""
     accuracies = {"remain_train": remain, "forget_train": forget, "remain_test": remain, "forget_test": forget}
     half = Estimate(50.0, 40.0, 60.0)
-    attack = AttackSummary(half, half, half, half, half, Counts(1, 1), half)
+    attack = AttackSummary(half, half, half, half, half, {"members": 1, "others": 1}, half)
     return Evaluation(accuracies | accuracy, attack, 0.5, None)
 
 

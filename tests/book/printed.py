@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from bu_book import paper
-from bu_core.attacks import AttackSummary, Counts
+from bu_core.attacks import AttackSummary
 from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
 from bu_core.experiment.metrics import DatasetFacts, EntropyMetrics, Metrics, ModelMetrics, Seconds
@@ -78,7 +78,7 @@ def attack(asr: float, retrain: float | None = None, *, false_positives: float =
         advantage=_about(asr - false_positives),
         balanced_accuracy=_about(60),
         auc=Estimate(0.61, 0.6, 0.62),
-        images=Counts(10, 10),
+        images={"members": 10, "others": 10},
         distance_to_retrain=Estimate(None, None, None) if retrain is None else _about(asr - retrain),
     )
 

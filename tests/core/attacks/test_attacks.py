@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from bu_core.attacks import Counts, Scores, auc, balanced, features, summary
+from bu_core.attacks import Scores, auc, balanced, features, summary
 from bu_core.attacks.register import ATTACKS
 from bu_core.data import SPLITS
 from bu_core.measures import Outputs
@@ -146,7 +146,7 @@ def test_each_number_is_what_it_is_called():
     for name in ESTIMATES:
         value, low, high = ends(getattr(result, name))
         assert low < value < high, name
-    assert result.images == Counts(1000, 1000)
+    assert result.images == {"members": 1000, "others": 1000}
     assert summary(found, None, 0).distance_to_retrain == Estimate(None, None, None)
 
 

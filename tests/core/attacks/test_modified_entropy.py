@@ -56,3 +56,12 @@ def test_where_the_label_is_gone_seen_images_look_unseen():
     assert found.asr.value is not None and found.asr.value > 98
     assert without.asr.value == without.false_positive_rate.value == 0
     assert without.balanced_accuracy == found.balanced_accuracy
+
+
+def test_answers_that_are_beyond_doubt_have_a_finite_score():
+    """Where two logits lie further apart than a float64 reaches, the modified entropy is 0."""
+    sure = Outputs(torch.tensor([[800.0, 0, 0], [0, 800.0, 0]]).repeat(50, 1), torch.tensor([0, 1]).repeat(50))
+    unsure = Outputs(torch.tensor([[2.0, 0, 0], [0, 2.0, 0]]).repeat(50, 1), torch.tensor([0, 1]).repeat(50))
+    said = {"remain_train": sure, "forget_train": sure, "remain_test": unsure, "forget_test": unsure}
+    found = summary(from_modified_entropy(said, 0), None, 0)
+    assert (found.asr.value, found.false_positive_rate.value, found.auc.value) == (100, 0, 1)

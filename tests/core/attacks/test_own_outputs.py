@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from bu_core import attacks
-from bu_core.attacks import Counts, auc, summary
+from bu_core.attacks import auc, summary
 from bu_core.attacks.own_outputs import from_own_outputs, held_out
 from bu_core.attacks.shadow_models import halves
 from bu_core.measures import Outputs
@@ -47,4 +47,4 @@ def test_a_large_set_is_sampled(monkeypatch: pytest.MonkeyPatch):
     assert {name: len(part) for name, part in vars(found).items()} == {
         "members": 100, "others": 100, "forget_train": 400, "forget_test": 300,
     }  # fmt: skip
-    assert summary(found, None, 0).images == Counts(100, 100)
+    assert summary(found, None, 0).images == {"members": 100, "others": 100}
