@@ -158,7 +158,7 @@ def file_of(name: str, value: str | os.PathLike) -> Path:
 def new_folder(name: str, value: str | os.PathLike, known: Iterable[str]) -> Path:
     """The path of a folder to write, made where it is not there; of files it may hold those of the `known` names."""
     path, setting = path_of(name, value), f"{name}={shown(str(value))}"
-    _make_writable(path, setting)
+    make_writable(path, setting)
     if others := sorted({found.name for found in path.iterdir()} - set(known)):
         raise SettingError(f"{setting}: holds {listed(others)}; name a new folder")
     return path
@@ -171,11 +171,12 @@ def new_file(name: str, value: str | os.PathLike, suffix: str) -> Path:
         raise SettingError(f"{setting}: must end in {suffix}")
     if os.path.lexists(path):
         raise SettingError(f"{setting}: is there already; name a new file")
-    _make_writable(path.parent, setting)
+    make_writable(path.parent, setting)
     return path
 
 
-def _make_writable(folder: Path, setting: str) -> None:
+def make_writable(folder: Path, setting: str) -> None:
+    """Make a folder where it is not there. Raises SettingError, which names the `setting`, if it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

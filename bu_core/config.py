@@ -180,24 +180,24 @@ def _method_names(methods: Any) -> tuple[str, ...]:
 
 def profiles() -> dict[str, str]:
     """The profiles that come with the project, and the comment at the head of each."""
-    return {path.stem: _headline(path.read_text(encoding="utf-8")) for path in sorted(PROFILES.glob("*.yml"))}
+    return {path.stem: described(path.stem) for path in _files()}
 
 
 def described(profile: str) -> str:
     """What a profile, by name or as a path, says of itself in the comment on its first line; "" where there is none."""
-    return _headline(_text(profile))
-
-
-def _headline(text: str) -> str:
-    first = text.split("\n", 1)[0]
+    first = _text(profile).split("\n", 1)[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def _files() -> list[Path]:
+    return sorted(PROFILES.glob("*.yml"))
 
 
 def _text(profile: str) -> str:
     if profile.endswith((".yml", ".yaml")):
         path = file_of("profile", profile)
     else:
-        path = PROFILES / f"{one_of('profile', profile, profiles())}.yml"
+        path = PROFILES / f"{one_of('profile', profile, [path.stem for path in _files()])}.yml"
     try:
         if (size := path.stat().st_size) > LARGEST_PROFILE:
             raise SettingError(f"profile={shown(profile)}: has {size:,} bytes; at most {LARGEST_PROFILE:,} are read")

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .checks import SettingError
+from .checks import SettingError, make_writable
 from .results import Artefact
 
 
@@ -45,13 +45,8 @@ class Store:
     ):
         self.folder, self.setting, self.beside, self.refuse = Path(folder), setting, beside, refuse
         self.served: set[Path] = set()  # what was asked for, for those who keep a copy
-        self._exact = 0
-        try:
-            (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
-        except (OSError, ValueError) as error:
-            raise SettingError(f"{setting}: cannot be written ({getattr(error, 'strerror', error)})") from error
-        if not os.access(self.folder / ".locks", os.W_OK):
-            raise SettingError(f"{setting}: cannot be written (permission denied)")
+        self.exactly = 0  # how many `with exact()` hold
+        make_writable(self.folder / ".locks", setting)
 
     def get(self, kind: str, key: Mapping[str, Any], make: Callable[[], Artefact]) -> Artefact:
         """The artefact of this kind and key; `make` computes it where it is not stored yet."""
@@ -62,7 +57,7 @@ class Store:
         if self.beside:
             with contextlib.suppress(ValueError):
                 found = read(self.beside / path.name, key)
-                if not (self._exact and found.recorded):
+                if not (self.exactly and found.recorded):
                     return found
         if self.refuse:
             raise self.refuse(path.name)
@@ -85,16 +80,11 @@ class Store:
     @contextlib.contextmanager
     def exact(self) -> Iterator[None]:
         """Inside, what `beside` keeps in fewer bits than it had is not served: nothing new is computed from it."""
-        self._exact += 1
+        self.exactly += 1
         try:
             yield
         finally:
-            self._exact -= 1
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether `exact` holds."""
-        return self._exact > 0
+            self.exactly -= 1
 
     def path(self, kind: str, key: Mapping[str, Any]) -> Path:
         """Where the artefact of this kind and key lies, or will lie."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
 from tqdm import tqdm
 
 from .checks import AnyBatchNorm, SettingError
@@ -150,7 +151,9 @@ def fit(
             lost = diverged(model)
             if lost and around_step:
                 around_step(epoch, labels[:0])
-            beside = _beside(companions, data, recipe, epoch)
+            seed, count = recipe.seed * 1_000_003 + 500_000 + epoch, math.ceil(len(data) / recipe.batch_size)
+            # Half a million epochs away from what `_batches` draws with.
+            beside: Iterator[Tensor | None] = companions.batches(seed, count) if companions else itertools.repeat(None)
             for batch, here in () if lost else _batches(data, recipe, epoch):
                 around = around_step(epoch, labels[here]) if around_step else None
                 if around is None:
@@ -196,16 +199,9 @@ def estimate_statistics(model: nn.Module, images: Tensor, precision: Precision, 
 
     One pass in training mode; mean and variance are averaged over the batches, and nothing of the old ones stays.
     """
-    layers = batchnorms(model.train())
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # torch then averages over all batches alike
-    for batch in images.tensor_split(max(1, round(len(images) / batch_size))):  # batches of one size, or nearly
-        with autocast(images.device, precision):
-            model(pixels(batch))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
+    batches = images.tensor_split(max(1, round(len(images) / batch_size)))  # of one size, or nearly
+    with autocast(images.device, precision):
+        update_bn(map(pixels, batches), model)
     model.eval()
 
 
@@ -386,16 +382,6 @@ def _batches(data: LabelledImages, recipe: Recipe, epoch: int) -> Iterator[tuple
     return zip(there.split(recipe.batch_size), order.split(recipe.batch_size), strict=True)
 
 
-def _beside(
-    companions: Companions | None, data: LabelledImages, recipe: Recipe, epoch: int
-) -> Iterator[Tensor] | Iterator[None]:
-    """The companions of each batch of an epoch; None for each where there are none."""
-    if companions is None:
-        return itertools.repeat(None)
-    # Half a million epochs away from what `_batches` draws with.
-    return companions.batches(recipe.seed * 1_000_003 + 500_000 + epoch, math.ceil(len(data) / recipe.batch_size))
-
-
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, epochs_done: int) -> dict[str, Tensor]:
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, parameter in enumerate(model.parameters()):
@@ -421,13 +407,22 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 @torch.no_grad()
-def predict(model: Classifier, images: Tensor, precision: Precision, batch_size: int | None = None) -> Tensor:
-    """Logits, float32, (N, K), of uint8 images in evaluation mode; `batch_size` is `at_once(images)` by default."""
+def predict(
+    model: Classifier,
+    images: Tensor,
+    precision: Precision,
+    batch_size: int | None = None,
+    of: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Logits, float32, (N, K), of uint8 images in evaluation mode; `batch_size` is `at_once(images)` by default.
+
+    `of`: what is asked of images in [0, 1] instead, such as `model.features`.
+    """
     model.eval()
     out = []
     for batch in images.split(batch_size or at_once(images)):
         with autocast(images.device, precision):
-            out.append(model(pixels(batch)).float())
+            out.append((of or model)(pixels(batch)).float())
     return torch.cat(out)
 
 
@@ -450,22 +445,16 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def resolve_precision(
-    precision: Precision | Literal["auto"], device: torch.device, workload: Workload | None = None
-) -> Precision:
+def resolve_precision(precision: Precision | Literal["auto"], device: torch.device, workload: Workload) -> Precision:
     """What to compute in: `fp32` and `bf16` are taken as they are, `auto` stands for the faster of them.
 
-    Which is faster is timed on the `workload` (see `precision.faster`), once a machine. Without one, and on a GPU that
-    does not multiply in bfloat16, it is told from the hardware: matrix units mean `bf16`.
+    Which is faster is timed on the `workload` (see `precision.faster`), once a machine. A GPU that does not multiply in
+    bfloat16 takes `fp32`.
     """
     if precision != "auto":
         return precision
-    if device.type == "cuda":
-        units = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        units = torch.cpu._is_amx_tile_supported()
-    if workload is None or (device.type == "cuda" and not units):
-        return "bf16" if units else "fp32"
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return "fp32"
     return faster(device, workload, _trial(device, workload))
 
 

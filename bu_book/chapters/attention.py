@@ -30,7 +30,6 @@ from pandas.io.formats.style import Styler
 from torch import Tensor, nn
 
 from bu_core.data import pixels
-from bu_core.data.faces import oval
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.measurement import measurement
 from bu_core.experiment.record import NotRecorded
@@ -43,6 +42,9 @@ from ..style import GREY, PAPER, SET_TITLES, as_table, colour, set_title, title,
 
 FIGURE_5_MODELS = ("original", "retrain", "boundary_shrink", "boundary_expanding")
 SMALLEST_MAP = 4  # pixels of height and width that a layer's maps need
+# Half axes of the ellipse in the middle of an aligned image, such as LFW's, in which the face is: in shares of height and
+# width, of what `data.faces` keeps of it.
+FACE = (0.42, 0.32)
 INK_LEVEL = 128  # of 255: the level from which a pixel of a scan counts as ink
 RESAMPLINGS = 4000  # behind an interval
 SINGLE_IMAGES = 8  # shown with their maps, where the data are at hand
@@ -78,6 +80,14 @@ class Region:
 def ink(images: Tensor) -> Tensor:
     """The pixels of grey scans that are ink: at least INK_LEVEL of 255."""
     return images[:, 0] >= INK_LEVEL
+
+
+def oval(images: Tensor) -> Tensor:
+    """The pixels of each image inside FACE."""
+    height, width = images.shape[-2:]
+    rows, columns = ((torch.arange(length) + 0.5) / length - 0.5 for length in (height, width))
+    inside = (rows[:, None] / FACE[0]) ** 2 + (columns[None] / FACE[1]) ** 2 <= 1
+    return inside.expand(len(images), height, width)
 
 
 def centre(images: Tensor) -> Tensor:

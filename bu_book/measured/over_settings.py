@@ -12,12 +12,10 @@ import torch
 
 from bu_core import attacks, measures
 from bu_core.attacks.register import ATTACKS
-from bu_core.data import SPLITS, LabelledImages
+from bu_core.data import SPLITS
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.measurement import measurement
 from bu_core.measures import Outputs
-from bu_core.models import Classifier
-from bu_core.training import predict
 from bu_core.unlearning.fisher import information, noised
 
 # The learning rates of a method, as multiples of its own. What goes through D_r takes as long as the training did, so
@@ -99,7 +97,8 @@ class FisherSweep:
 )
 def fisher_sweep(experiment: Experiment, samples: int, labels: Literal["model", "data"]) -> FisherSweep:
     """Fisher Forgetting with these settings over the strength of its noise."""
-    task, seed, sets = experiment.task(), experiment.config.seed, _sets(experiment)
+    task, seed = experiment.task(), experiment.config.seed
+    sets = {part: experiment.sampled(part, IMAGES_AT_MOST) for part in SPLITS}
     generator = torch.Generator().manual_seed(task.recipe.seed)
     found = information(task, samples, labels, generator)
     before = generator.get_state()
@@ -107,7 +106,7 @@ def fisher_sweep(experiment: Experiment, samples: int, labels: Literal["model", 
     def said(alpha: float, output_row: Literal["kept", "erased"]) -> dict[str, Outputs]:
         generator.set_state(before)
         model = noised(task, found, alpha, output_row, generator)
-        return {part: _answered(model, data, experiment) for part, data in sets.items()}
+        return experiment.answers(model, sets)
 
     masked = said(0.0, "erased")
     points = []
@@ -117,13 +116,3 @@ def fisher_sweep(experiment: Experiment, samples: int, labels: Literal["model", 
             like = {part: measures.agreement(answers[part], masked[part]) for part in SPLITS}
             points.append(FisherPoint(alpha, output_row, point(answers, seed), like))
     return FisherSweep(points, {part: len(data) for part, data in sets.items()})
-
-
-def _sets(experiment: Experiment) -> dict[str, LabelledImages]:
-    """A sample of each of the four sets, on the device."""
-    chosen = {part: experiment.order(part)[:IMAGES_AT_MOST].to(experiment.device) for part in SPLITS}
-    return {part: getattr(experiment.split, part)[some] for part, some in chosen.items()}
-
-
-def _answered(model: Classifier, data: LabelledImages, experiment: Experiment) -> Outputs:
-    return Outputs(predict(model, data.images, experiment.precision).cpu(), data.labels.cpu())

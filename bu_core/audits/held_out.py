@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..data import pixels
-from ..training import at_once, autocast
+from ..training import predict
 from .evidence import Evidence
 from .probe import ASKED, STEPS, WEAKNESS, prepared
 from .threshold import recall_at_loss
@@ -56,14 +55,13 @@ def _recall(evidence: Evidence, features: dict[str, Tensor], auditor: Any) -> fl
     return recall_at_loss(forget, others, evidence.seed).recall
 
 
-@torch.no_grad()
 def earlier(evidence: Evidence, part: str) -> Tensor:
     """What the last block of weights is given of the images of a set, averaged over the image: float32, (N, F)."""
-    images, model = evidence.sampled(part).images, evidence.model.eval()
-    body = model.body
+    model, body = evidence.model, evidence.model.body
     last = max(place for place, block in enumerate(body) if list(block.parameters()))
-    found = []
-    for batch in images.split(at_once(images)):
-        with autocast(batch.device, evidence.precision):
-            found.append(body[:last](model.normalised(pixels(batch))).flatten(2).mean(2))
-    return torch.cat(found).float().nan_to_num(0.0, 0.0, 0.0).cpu()
+
+    def given(images: Tensor) -> Tensor:
+        return body[:last](model.normalised(images)).flatten(2).mean(2)
+
+    found = predict(model, evidence.sampled(part).images, evidence.precision, of=given)
+    return found.nan_to_num(0.0, 0.0, 0.0).cpu()

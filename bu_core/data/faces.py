@@ -9,11 +9,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..checks import Range, SettingError, one_of, shown
 from .images import Dataset, dataset, decoded, decoded_once, entries, fingerprint, image_files, labelled
@@ -177,25 +176,3 @@ def _divided(
                 is_test |= same
             settled |= same
     return is_test
-
-
-class Oval(NamedTuple):
-    """An ellipse in shares of an image's height and width: its centre and its half axes."""
-
-    row: float
-    column: float
-    high: float
-    wide: float
-
-
-# Where the face is in an aligned image such as LFW's, of which the middle 60 % are kept.
-FACE = Oval(0.5, 0.5, 0.42, 0.32)
-
-
-def oval(images: Tensor) -> Tensor:
-    """The pixels of each image inside FACE: booleans, (N, H, W), of images (N, C, H, W)."""
-    height, width = images.shape[-2:]
-    rows = (torch.arange(height) + 0.5) / height - FACE.row
-    columns = (torch.arange(width) + 0.5) / width - FACE.column
-    inside = (rows[:, None] / FACE.high) ** 2 + (columns[None] / FACE.wide) ** 2 <= 1
-    return inside.expand(len(images), height, width)

@@ -29,8 +29,7 @@ from ..models import Classifier
 from ..precision import Workload
 from ..store import Store
 from ..unlearning import METHODS
-from . import environment as places
-from .environment import Environment
+from .environment import Environment, environment
 from .fitting import Fitting
 from .measurement import measurement
 from .record import Record
@@ -86,13 +85,13 @@ class Experiment(Fitting):
         def index(value: int | str) -> int:
             return class_index(value, self.dataset.classes, config.dataset)
 
-        def numbered(change: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: index(value) if name == "forget_class" else value for name, value in change.items()}
-
         forget, *requests = (
             checked_request(each, self.dataset.classes, config.dataset) for each in (config.forget, *config.requests)
         )
-        elsewhere = tuple(numbered(change) for change in config.elsewhere)
+        elsewhere = tuple(
+            {name: index(value) if name == "forget_class" else value for name, value in change.items()}
+            for change in config.elsewhere
+        )
         asked: dict[str, Any] = {"elsewhere": elsewhere, "forget": forget, "requests": tuple(requests)}
         return replace(config, forget_class=index(config.forget_class), **asked)
 
@@ -141,7 +140,7 @@ class Experiment(Fitting):
     @cached_property
     def here(self) -> Environment:  # type: ignore[override]
         """Where this process runs."""
-        return places.environment(self.device, self.precision)
+        return environment(self.device, self.precision)
 
     @cached_property
     def environment(self) -> Environment:  # type: ignore[override]
@@ -159,7 +158,7 @@ class Experiment(Fitting):
 
     def answered(self, name: str) -> "ModelOutputs":
         """What a model says of the four sets, and how it was made; read once and kept in memory."""
-        known = name, self.store.is_exact  # what a record keeps in fewer bits is no answer inside `exact`
+        known = name, self.store.exactly > 0  # what a record keeps in fewer bits is no answer inside `exact`
         if known not in self._answered:
             self._answered[known] = outputs(self, name)
         return self._answered[known]
@@ -175,9 +174,9 @@ class Experiment(Fitting):
             self._evidence[name] = Evidence(self.model(name), self.split, self.precision, AUDITOR)
         return self._evidence[name]
 
-    def answers(self, model: Classifier) -> dict[str, Outputs]:
-        """What any model says of each of the four sets, on the CPU; nothing is kept."""
-        sets = {part: getattr(self.split, part) for part in SPLITS}
+    def answers(self, model: Classifier, sets: Mapping[str, LabelledImages] | None = None) -> dict[str, Outputs]:
+        """What any model says of some sets, on the CPU; nothing is kept. Unless told they are the four, whole."""
+        sets = sets or {part: getattr(self.split, part) for part in SPLITS}
         return {
             part: Outputs(training.predict(model, data.images, self.precision).cpu(), data.labels.cpu())
             for part, data in sets.items()
@@ -226,17 +225,20 @@ class Experiment(Fitting):
         there = self.outputs("original")[part].labels if self.record else getattr(self.split, part)
         return torch.randperm(len(there), generator=generator)
 
-    def sample(self, part: str) -> Tensor:
-        """Which images of a set are looked at one by one: `sample_size` numbers at the most, int64, on the CPU."""
-        return self.order(part)[: self.config.sample_size]
+    def sample(self, part: str, count: int | None = None) -> Tensor:
+        """Which images of a set are looked at one by one: so many numbers at the most, int64, on the CPU.
 
-    def sampled(self, part: str) -> LabelledImages:
+        Unless told, `sample_size`.
+        """
+        return self.order(part)[: self.config.sample_size if count is None else count]
+
+    def sampled(self, part: str, count: int | None = None) -> LabelledImages:
         """The images of `sample`, on the device."""
-        return getattr(self.split, part)[self.sample(part).to(self.device)]
+        return getattr(self.split, part)[self.sample(part, count).to(self.device)]
 
     def remaining(self, count: int) -> Tensor:
         """So many images of D_r at the most, drawn at random, that an audit may see: uint8, on the device."""
-        return self.split.remain_train.images[self.order("remain_train")[:count].to(self.device)]
+        return self.sampled("remain_train", count).images
 
 
 @dataclass(frozen=True)

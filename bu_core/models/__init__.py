@@ -83,26 +83,21 @@ def allcnn(channels: int, classes: int, width: float, norm: Callable[[int], nn.M
     return Classifier(body, wide, classes)
 
 
-def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(8, channels), channels)
-
-
 def resnet(name: str, channels: int, classes: int, width: float) -> Classifier:
     """torchvision's ResNet of this name (He et al. 2016); `width` must be 1."""
     import torchvision
 
     if channels != 3:
         raise SettingError(f"model: a ResNet takes colour images, and these have {channels} channel(s)")
-    network = getattr(torchvision.models, name)()
-    stages = [network.conv1, network.bn1, network.relu, network.maxpool]
-    stages += [network.layer1, network.layer2, network.layer3, network.layer4, network.avgpool, nn.Flatten()]
-    return Classifier(nn.Sequential(*stages), network.fc.in_features, classes)
+    *stages, last = getattr(torchvision.models, name)().children()
+    return Classifier(nn.Sequential(*stages, nn.Flatten()), last.in_features, classes)
 
 
 # What makes each model of so many channels, classes, and this width.
 MODELS: dict[str, Callable[[int, int, float], Classifier]] = {
     "allcnn": allcnn,
-    "allcnn_groupnorm": partial(allcnn, norm=_group_norm),  # Wu and He 2018; no running statistics that could drift
+    # GroupNorm (Wu and He 2018) has no running statistics that could drift.
+    "allcnn_groupnorm": partial(allcnn, norm=lambda channels: nn.GroupNorm(math.gcd(8, channels), channels)),
     "resnet18": partial(resnet, "resnet18"),
     "resnet50": partial(resnet, "resnet50"),  # the paper's model for faces
 }
@@ -170,23 +165,20 @@ def row_erased(model: Classifier, outputs: Sequence[int]) -> Classifier:
 
 def widened(model: Classifier, seed: int) -> Classifier:
     """A copy of `model` with one more output neuron, freshly initialised, at index K; the first K are unchanged."""
-    old = model.classifier
+    changed, old = copy.deepcopy(model), model.classifier
     with _seeded(seed):
-        new = nn.Linear(old.in_features, old.out_features + 1).to(old.weight.device)
-    return _topped(model, new)
+        changed.classifier = nn.Linear(old.in_features, old.out_features + 1).to(old.weight.device)
+    with torch.no_grad():
+        for wider, weight in zip(changed.classifier.parameters(), old.parameters(), strict=True):
+            wider[:-1] = weight
+    return changed
 
 
 def pruned(model: Classifier) -> Classifier:
     """A copy of `model` without its last output neuron: what `widened` added is gone, the shape is as before."""
-    old = model.classifier
-    new = nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
-    return _topped(model, new)
-
-
-def _topped(model: Classifier, layer: nn.Linear) -> Classifier:
-    """A copy of `model` whose last layer is `layer`; the neurons that both have are the model's."""
-    changed, old, kept = copy.deepcopy(model), model.classifier, min(layer.out_features, model.classifier.out_features)
+    changed, old = copy.deepcopy(model), model.classifier
+    changed.classifier = nn.utils.skip_init(nn.Linear, old.in_features, old.out_features - 1, device=old.weight.device)
     with torch.no_grad():
-        layer.weight[:kept], layer.bias[:kept] = old.weight[:kept], old.bias[:kept]
-    changed.classifier = layer
+        for narrower, weight in zip(changed.classifier.parameters(), old.parameters(), strict=True):
+            narrower[:] = weight[:-1]
     return changed

@@ -26,7 +26,6 @@ from bu_core.training import (
     Recipe,
     Step,
     _batches,
-    _beside,
     _normalised_by,
     at_once,
     check_batches,
@@ -35,7 +34,6 @@ from bu_core.training import (
     fit,
     predict,
     resolve_device,
-    resolve_precision,
 )
 from tests.helpers import TOY_RECIPE, refusal, same_state, toy_images
 
@@ -405,12 +403,6 @@ def test_a_device_is_taken_where_there_is_one(monkeypatch: pytest.MonkeyPatch):
     assert resolve_device("cpu") == torch.device("cpu")
 
 
-def test_precision_is_as_asked_or_as_the_processor_can():
-    cpu = torch.device("cpu")
-    assert [resolve_precision(asked, cpu) for asked in ("fp32", "bf16")] == ["fp32", "bf16"]
-    assert resolve_precision("auto", cpu) in ("fp32", "bf16")
-
-
 # --- a step, captured on a GPU --------------------------------------------------------------------------------------
 
 
@@ -591,7 +583,7 @@ def test_a_step_makes_every_tensor_on_the_device_of_the_data(
     more = (None, company, with_all(company)["on_features"]) if beside else ()
     step = Step(model, optimiser, data, TOY_RECIPE, F.cross_entropy, *more)
     batch, _ = next(_batches(data, TOY_RECIPE, 0))
-    numbers = next(_beside(company if beside else None, data, TOY_RECIPE, 0))
+    numbers = next(company.batches(0, 5)) if beside else None
     with Asked() as seen, _normalised_by(model, company) if beside else nullcontext():
         step(batch, numbers)
     assert seen.devices == {"meta"}
