@@ -19,9 +19,10 @@ def profiles(arguments: argparse.Namespace) -> None:
     for name, purpose in config.profiles().items():
         said(f"{name:<12} {purpose}")
     for known in decisions():
-        work, size = known.workload, "x".join(map(str, known.workload.shape))
-        told = ", ".join(f"{name} {1000 * taken:.1f} ms a step" for name, taken in (known.seconds or {}).items())
-        said(f"precision auto: {work.model}, width {work.width:g}, {size}: {known.precision} ({told or 'not timed'})")
+        work, size = known["workload"], "x".join(map(str, known["workload"]["shape"]))
+        told = ", ".join(f"{name} {1000 * taken:.1f} ms a step" for name, taken in (known["seconds"] or {}).items())
+        taken = f"{known['precision']} ({told or 'not timed'})"
+        said(f"precision auto: {work['model']}, width {work['width']:g}, {size}: {taken}")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -59,13 +59,13 @@ class Artefact:
 def pack(result: Any) -> Artefact:
     """Take a result apart; a tensor is named by the way to it, such as `forget_train.logits`."""
     packed = Artefact({}, {})
-    packed.facts.update(_plain(result, type(result), "", packed))
+    packed.facts.update(_plain(result, "", packed))
     return packed
 
 
 def as_json(result: Any) -> Any:
     """A result without its tensors, in what JSON can hold."""
-    return _plain(result, type(result), "", Artefact({}, {}))
+    return _plain(result, "", Artefact({}, {}))
 
 
 def unpack(kind: type[Result], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Result:
@@ -73,11 +73,10 @@ def unpack(kind: type[Result], tensors: Mapping[str, Tensor], facts: Mapping[str
     return _typed(kind, facts, tensors, "")
 
 
-def _plain(value: Any, kind: Any, path: str, packed: Artefact) -> Any:
+def _plain(value: Any, path: str, packed: Artefact) -> Any:
+    """What JSON can hold of a value, whose tensors go into `packed`; `path` leads to it, and begins with a dot."""
     if isinstance(value, Tensor):
-        if (kept := _kept(kind)) is not None:
-            packed.recorded[path] = str(kept.recorded).removeprefix("torch.")
-        packed.tensors[path] = value
+        packed.tensors[path[1:]] = value
         return None
     if dataclasses.is_dataclass(value):
         own: Any = type(value)
@@ -87,23 +86,23 @@ def _plain(value: Any, kind: Any, path: str, packed: Artefact) -> Any:
             if isinstance(part, Estimate):
                 plain |= {name: part.value, f"{name}_low": part.low, f"{name}_high": part.high}
                 continue
-            found = _plain(part, hints[name], _under(path, name), packed)
+            found = _plain(part, f"{path}.{name}", packed)
             if not isinstance(part, Tensor):
                 plain[name] = found
+            elif (kept := _kept(hints[name])) is not None:
+                packed.recorded[f"{path}.{name}"[1:]] = str(kept.recorded).removeprefix("torch.")
         return plain
     if isinstance(value, Mapping):
-        inner = (get_args(_bare(kind)) or (Any, Any))[1]
-        return {name: _plain(part, inner, _under(path, str(name)), packed) for name, part in value.items()}
+        return {name: _plain(part, f"{path}.{name}", packed) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        inner = (get_args(_bare(kind)) or (Any,))[0]
-        return [_plain(part, inner, _under(path, str(place)), packed) for place, part in enumerate(value)]
+        return [_plain(part, f"{path}.{place}", packed) for place, part in enumerate(value)]
     return value
 
 
 def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> Any:
     bare = _bare(kind)
     if bare is Tensor:
-        found = tensors[path]
+        found = tensors[path[1:]]
         return found if (kept := _kept(kind)) is None else found.to(kept.here)
     if facts is None and _optional(kind):
         return None
@@ -121,26 +120,23 @@ def _typed(kind: Any, facts: Any, tensors: Mapping[str, Tensor], path: str) -> A
                 fields[name] = Estimate(facts[name], facts[f"{name}_low"], facts[f"{name}_high"])
             else:
                 part = None if _only_tensors(wanted) else facts[name]
-                fields[name] = _typed(wanted, part, tensors, _under(path, name))
+                fields[name] = _typed(wanted, part, tensors, f"{path}.{name}")
         return bare(**fields)
     if isinstance(origin, type) and issubclass(origin, Mapping) and inner:
         if _bare(inner[1]) is Tensor:
-            names = [name.removeprefix(f"{path}.") for name in tensors if name.startswith(f"{path}.")]
-            return {name: _typed(inner[1], None, tensors, _under(path, name)) for name in names}
+            inside = f"{path}."[1:]
+            names = [name.removeprefix(inside) for name in tensors if name.startswith(inside)]
+            return {name: _typed(inner[1], None, tensors, f"{path}.{name}") for name in names}
         named = int if inner[0] is int else str  # to JSON every name is a text
-        return {named(name): _typed(inner[1], part, tensors, _under(path, str(name))) for name, part in facts.items()}
+        return {named(name): _typed(inner[1], part, tensors, f"{path}.{name}") for name, part in facts.items()}
     if origin in (list, tuple) and inner:
-        return origin(_typed(inner[0], part, tensors, _under(path, str(place))) for place, part in enumerate(facts))
+        return origin(_typed(inner[0], part, tensors, f"{path}.{place}") for place, part in enumerate(facts))
     return facts
 
 
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
-
-
-def _under(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _optional(kind: Any) -> bool:

@@ -24,7 +24,7 @@ NO_CHOICE = {"SPLITS", "METHODS", "BOUNDARY", "ONE_WIDTH", "REGIONS", "ATTACKS",
 def undeclared(measurement: Measurement[Any]) -> set[str]:
     """The constants that a measurement's result depends on and that stand in none of its `constants`."""
     home = measurement.__module__
-    declared = _used(measurement.constants, home) | _used(measurement._of, home)
+    declared = _used(measurement.constants, home) | _used(measurement.of, home)
     return _used(measurement.compute, home) - declared - NO_CHOICE
 
 

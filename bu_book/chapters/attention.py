@@ -42,8 +42,8 @@ from ..style import GREY, PAPER, SET_TITLES, as_table, colour, set_title, title,
 
 FIGURE_5_MODELS = ("original", "retrain", "boundary_shrink", "boundary_expanding")
 SMALLEST_MAP = 4  # pixels of height and width that a layer's maps need
-# Half axes of the ellipse in the middle of an aligned image, such as LFW's, in which the face is: in shares of height and
-# width, of what `data.faces` keeps of it.
+# Half axes of the ellipse in the middle of an aligned image, such as LFW's, in which the face is, in shares of height
+# and width; of the middle of such an image `data.faces` keeps 60 %.
 FACE = (0.42, 0.32)
 INK_LEVEL = 128  # of 255: the level from which a pixel of a scan counts as ink
 RESAMPLINGS = 4000  # behind an interval

@@ -16,9 +16,8 @@ from ..command_line import add_overrides, overrides, said
 from ..config import Config
 from ..data import DATASETS, SPLITS, described
 from ..experiment.experiment import Experiment
-from ..experiment.experiment import outputs as measured_outputs
 from ..experiment.metrics import Evaluation, evaluated, evaluation
-from ..experiment.record import WHERE_MADE, NotRecorded, Record
+from ..experiment.record import NotRecorded, Record, which_run
 from ..models import batchnorms
 from ..models.weights import as_bytes
 from ..store import write_bytes
@@ -77,10 +76,7 @@ def write(experiment: Experiment, name: str, folder: Path) -> None:
         card = "\n\n".join(part for part in card.split("\n\n") if kept or not part.startswith(opens))
     if faces:
         said("warning: this model recognises people; do not publish it without the consent of all of them")
-    settings = {key: value for key, value in config.as_dict().items() if key not in WHERE_MADE}
-    settings |= {"methods": [name] if name != "original" else [], "elsewhere": [], "requests": [], "beside": []}
-    settings |= {"replicates": "", "title": ""}
-    settings |= {"unlearning": {name: dict(config.unlearning[name])} if name != "original" else {}}
+    settings = which_run(replace(config, methods=() if name == "original" else (name,)))
     head = f"# The settings of these weights: {name}, {dataset.name}.\n"
     load = _filled("load.txt", what | {"normalise": normalise, "classes": json.dumps(classes)})
     for file, text in zip(FILES[1:], (card, head + yaml.safe_dump(settings, sort_keys=False), load), strict=True):
@@ -93,7 +89,7 @@ def _filled(template: str, values: Mapping[str, Any]) -> str:
 
 def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, Any]:
     """What the card says of a model."""
-    config, dataset, made = experiment.config, experiment.dataset, measured_outputs(experiment, name).made
+    config, dataset, made = experiment.config, experiment.dataset, experiment.answered(name).made
     forgotten, said_of = _request(experiment, classes), experiment.outputs(name)
     sizes = {part: len(found.labels) for part, found in said_of.items()}
     found, original = (evaluated(experiment, each) for each in (said_of, experiment.outputs("original")))

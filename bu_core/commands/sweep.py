@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import joblib
 import torch
 
 from ..checks import SettingError, checked, from_yaml, listed, shown
@@ -12,7 +13,6 @@ from ..config import Config
 from ..data import DATASETS
 from ..data.request import class_index
 from ..experiment.experiment import Experiment
-from ..experiment.workers import cores
 from . import command
 
 
@@ -43,7 +43,7 @@ def sweep(arguments: argparse.Namespace) -> None:
     named = "all" if arguments.classes is None else arguments.classes
     chosen = [None] if asked.forget else _classes(named, known, asked.dataset)
     on_gpu = asked.device == "cuda" or (asked.device == "auto" and torch.cuda.is_available())
-    jobs = arguments.jobs or (1 if on_gpu else cores())
+    jobs = arguments.jobs or (1 if on_gpu else joblib.cpu_count())
     found = over(arguments.profile, given, chosen, range(arguments.seeds), said, jobs, arguments.scheduler)
     rows = found.summary.items()
     said(table({name: {measure: value.shown() for measure, value in summary.items()} for name, summary in rows}))

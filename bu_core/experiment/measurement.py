@@ -13,6 +13,7 @@ the constants, the version, and where it is said the sample and the machine. Nob
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, get_type_hints
 
 from ..results import Artefact, Result, pack, unpack
@@ -23,22 +24,29 @@ if TYPE_CHECKING:
 MEASUREMENTS: dict[str, "Measurement[Any]"] = {}
 
 
+@dataclass(eq=False)
 class Measurement(Generic[Result]):
-    """A function of an experiment, and all that its result depends on; `measurement` says what that is."""
+    """A function of an experiment, `compute(experiment, ...) -> a result` (`bu_core.results`), and what it depends on.
 
-    def __init__(
-        self,
-        compute: Callable[..., Result],
-        of: Sequence[str] | Callable[["Experiment"], Sequence[str]],
-        constants: Callable[[], Mapping[str, Any]],
-        version: int,
-        sampled: bool,
-        timed: bool,
-    ):
-        functools.update_wrapper(self, compute)
-        self.name, self.compute, self.constants, self.version = compute.__name__, compute, constants, version
-        self.sampled, self.timed = sampled, timed
-        self._of, self._signature = of, inspect.signature(compute)
+    `of`: the models that it looks at beside its argument `model`, where it has one; names, or a function of the
+    experiment that gives them. `constants`: what its module decides, by name; a function, so that it is read late.
+    `version`: raise it when the same settings give another result than before. `sampled`: whether `sample_size` decides
+    what it looks at. `timed`: whether its result belongs to the machine.
+    """
+
+    compute: Callable[..., Result]
+    of: Sequence[str] | Callable[["Experiment"], Sequence[str]] = ("original",)
+    constants: Callable[[], Mapping[str, Any]] = dict
+    version: int = 1
+    sampled: bool = False
+    timed: bool = False
+
+    def __post_init__(self) -> None:
+        functools.update_wrapper(self, self.compute)
+        self.name, self._signature = self.compute.__name__, inspect.signature(self.compute)
+        if (other := MEASUREMENTS.get(self.name, self)).__module__ != self.__module__:
+            raise ValueError(f"{self.__module__}: {other.__module__} has a measurement {self.name} already")
+        MEASUREMENTS[self.name] = self
 
     def __call__(self, experiment: "Experiment", *arguments: Any, **named: Any) -> Result:
         """The result, from the store or computed. Raises NotRecorded where a record lacks it."""
@@ -60,7 +68,7 @@ class Measurement(Generic[Result]):
     def key(self, experiment: "Experiment", *arguments: Any, **named: Any) -> dict[str, Any]:
         """All that the result depends on: what it is found by."""
         given = self._given(experiment, *arguments, **named)
-        of = self._of(experiment) if callable(self._of) else self._of
+        of = self.of(experiment) if callable(self.of) else self.of
         models = [given.pop("model")] if "model" in given else []
         key: dict[str, Any] = {
             "measurement": self.name,
@@ -81,27 +89,6 @@ class Measurement(Generic[Result]):
         return dict(list(bound.arguments.items())[1:])
 
 
-def measurement(
-    *,
-    of: Sequence[str] | Callable[["Experiment"], Sequence[str]] = ("original",),
-    constants: Callable[[], Mapping[str, Any]] = dict,
-    version: int = 1,
-    sampled: bool = False,
-    timed: bool = False,
-) -> Callable[[Callable[..., Result]], Measurement[Result]]:
-    """Register a function `(experiment, ...) -> a result` (`bu_core.results`) under its own name.
-
-    `of`: the models that it looks at beside its argument `model`, where it has one; names, or a function of the
-    experiment that gives them. `constants`: what its module decides, by name; a function, so that it is read late.
-    `version`: raise it when the same settings give another result than before. `sampled`: whether `sample_size` decides
-    what it looks at. `timed`: whether its result belongs to the machine.
-    """
-
-    def register(compute: Callable[..., Result]) -> Measurement[Result]:
-        made = Measurement(compute, of, constants, version, sampled, timed)
-        if (other := MEASUREMENTS.get(made.name, made)).__module__ != made.__module__:
-            raise ValueError(f"{made.__module__}: {other.__module__} has a measurement {made.name} already")
-        MEASUREMENTS[made.name] = made
-        return made
-
-    return register
+def measurement(**registered: Any) -> Callable[[Callable[..., Result]], Measurement[Result]]:
+    """Register a function under its own name; `registered`: the fields of Measurement that are not as there."""
+    return lambda compute: Measurement(compute, **registered)

@@ -18,7 +18,6 @@ from ..results import as_json
 from ..store import write_json
 from .environment import Environment
 from .experiment import Experiment
-from .experiment import outputs as measured_outputs
 from .measurement import measurement
 
 
@@ -132,7 +131,7 @@ def write_metrics(experiment: Experiment) -> Metrics:
 
 
 def _of_model(experiment: Experiment, name: str, attacked: dict[str, AttackSummary]) -> ModelMetrics:
-    said, made = experiment.outputs(name), measured_outputs(experiment, name).made
+    said, made = experiment.outputs(name), experiment.answered(name).made
     retrain = experiment.outputs("retrain")["forget_train"] if "retrain" in experiment.sound else None
     return ModelMetrics(
         accuracy={part: measures.accuracy(said[part]) for part in SPLITS},
@@ -206,7 +205,7 @@ def evaluated(experiment: Experiment, said: dict[str, Outputs], seconds: float |
 @measurement(of=(), constants=lambda: attacks.constants() | {"draws": attacks.DRAWS})
 def evaluation(experiment: Experiment, model: str, reestimated_on: int = 0) -> Evaluation:
     """A model in short, after BatchNorm's statistics were estimated anew on so many images of D_r; 0 leaves them."""
-    seconds = statistics.median(measured_outputs(experiment, model).made.seconds)
+    seconds = statistics.median(experiment.answered(model).made.seconds)
     if not reestimated_on:
         return evaluated(experiment, experiment.outputs(model), seconds)
     again = reestimated(experiment.model(model), experiment.remaining(reestimated_on), experiment.precision)

@@ -220,7 +220,7 @@ def carry_out(order: Order) -> Answer:
     if not shared:
         if order.held is None:
             return Answer(said, 0.0, wanted=held)
-        settings = settings | {"results_dir": _own_folder(order.token)}
+        settings = settings | {"results_dir": _own(order.token).name}
         for name, content in order.files.items():
             write_bytes(Path(settings["results_dir"]) / "store" / name, content)
     torch.set_num_threads(1)
@@ -265,13 +265,8 @@ def _base(settings: str) -> Experiment:
 
 @lru_cache(maxsize=1)
 def _own(token: str) -> tempfile.TemporaryDirectory:
-    return tempfile.TemporaryDirectory(prefix="sweep-")
-
-
-def _own_folder(token: str) -> str:
     """A folder of this process alone for one sweep, gone when the next one begins or the process ends."""
-    (Path(_own(token).name) / "store").mkdir(exist_ok=True)
-    return _own(token).name
+    return tempfile.TemporaryDirectory(prefix="sweep-")
 
 
 # --- carrying them out --------------------------------------------------------------------------------------------

@@ -183,8 +183,3 @@ def versions() -> dict[str, str]:
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         source.update(path.read_bytes())
     return {"bu_core": __version__, "torch": torch.__version__, "source": source.hexdigest()[:12]}
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
