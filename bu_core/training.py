@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from .checks import AnyBatchNorm, SettingError
 from .data import LabelledImages, pixels
-from .models import Classifier, batchnorms, build
+from .models import Classifier, Features, batchnorms, build
 from .precision import Precision, Workload, faster
 
 # cuDNN's fastest algorithms add in an order that changes from run to run; the same seed shall give the same numbers.
@@ -93,7 +93,7 @@ class Companions:
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 Penalty = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
-OnFeatures = Callable[[Tensor, Tensor], Tensor]
+OnFeatures = Callable[[Features, Features], Tensor]
 OnGradients = Callable[[nn.Module], None]
 AroundStep = Callable[[int, Tensor], AbstractContextManager[None] | None]
 
@@ -125,8 +125,8 @@ def fit(
     `label` names the fit: its checkpoint, and its progress bar, which shows on a terminal alone. The same seed gives
     the same weights on the same machine, interrupted or not. `penalty(model, images, indices, beside)` is added to the
     loss of each batch, where given; `beside` holds the numbers of its companions, None without any. So is
-    `on_features(features, beside)`, with the features of the batch, float32, (B, F), and of its companions, (M, F),
-    which a Classifier alone has; where it remembers earlier batches, no step is to be `replayed`. Each of
+    `on_features(features, beside)`, with the `Features` of the batch and of its companions, float32, which a Classifier
+    alone has; where it remembers earlier batches, no step is to be `replayed`. Each of
     `on_gradients` may change the gradients of a batch in place before the weights follow them. `around_step(epoch,
     labels)` gives a context for a step to run in, or None where it needs none; epochs are counted from 0, and the
     labels of the batch are on the CPU, so that to look at them does not wait for a GPU.
@@ -352,8 +352,8 @@ class Step:
         with autocast(images.device, self._recipe.precision):
             if self._on_features:
                 assert isinstance(self._model, Classifier)
-                features = self._model.features(images)
-                logits = self._model.classifier(features)
+                features = self._model.features_of_two(images)
+                logits = self._model.classifier(features.last)
             else:
                 logits = self._model(images)
         logits = logits.float()
@@ -362,7 +362,10 @@ class Step:
             kept = F.cross_entropy(logits[: -len(batch)], companions.targets[beside])
             loss = loss + companions.weight * kept
         if self._on_features and features is not None:
-            loss = loss + self._on_features(features[-len(batch) :].float(), features[: -len(batch)].float())
+            own_features = Features(*(found[-len(batch) :].float() for found in features))
+            loss = loss + self._on_features(
+                own_features, Features(*(found[: -len(batch)].float() for found in features))
+            )
         if self._penalty:
             loss = loss + self._penalty(self._model, own, batch, beside)
         self._optimiser.zero_grad()

@@ -57,11 +57,8 @@ def _recall(evidence: Evidence, features: dict[str, Tensor], auditor: Any) -> fl
 
 def earlier(evidence: Evidence, part: str) -> Tensor:
     """What the last block of weights is given of the images of a set, averaged over the image: float32, (N, F)."""
-    model, body = evidence.model, evidence.model.body
-    last = max(place for place, block in enumerate(body) if list(block.parameters()))
-
-    def given(images: Tensor) -> Tensor:
-        return body[:last](model.normalised(images)).flatten(2).mean(2)
-
-    found = predict(model, evidence.sampled(part).images, evidence.precision, of=given)
+    model = evidence.model
+    found = predict(
+        model, evidence.sampled(part).images, evidence.precision, of=lambda images: model.features_of_two(images).before
+    )
     return found.nan_to_num(0.0, 0.0, 0.0).cpu()

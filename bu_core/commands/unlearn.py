@@ -37,7 +37,8 @@ def unlearn(arguments: argparse.Namespace) -> None:
         split, original = experiment.split, experiment.model("original")
         settings = experiment.config.unlearning[name]
         # What the model was before its training may take a pretraining to know, and few ask for it.
-        initial = experiment.initial() if name == "retrain" or settings.get("reset") else original
+        first = name == "retrain" or settings.get("reset") or settings.get("output_row") == "relearned"
+        initial = experiment.initial() if first else original
         changed = ", ".join(f"{each} {value}" for each, value in changed_settings(name, settings).items())
         said(f"{name} ({changed or 'its defaults'}): forgetting {experiment.forgotten}")
         with Stopwatch(experiment.device) as watch:

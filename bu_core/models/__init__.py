@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..checks import SettingError
 
 _DRAWING = threading.Lock()
+
+
+class Features(NamedTuple):
+    """What a Classifier makes of B images on the way to its logits, (B, F) each, with an F of its own.
+
+    last: what the last layer reads. before: what the last block with weights is given, averaged over the image.
+    """
+
+    last: Tensor
+    before: Tensor
 
 
 class Classifier(nn.Module):
@@ -49,6 +59,12 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         return self.body(self.normalised(images))
+
+    def features_of_two(self, images: Tensor) -> Features:
+        """The last features, and those one block earlier, of images in [0, 1]."""
+        last = max(place for place, block in enumerate(self.body) if list(block.parameters()))
+        given = self.body[:last](self.normalised(images))
+        return Features(self.body[last:](given), given.flatten(2).mean(2))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images))

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..models import Features
+from ..training import OnFeatures
+
 KEPT = 16  # batches that the adversary looks at, the present one among them
 PENALTY = 0.2  # on its squared weights, of standardised features; the ladder's heads of few shots have 1
 FLOOR = 0.05  # of a feature's deviation, in mean deviations: one that no other image wakes shall not outweigh all
 
 
 class Adversary:
-    """A loss of features, to be given to `training.fit` as `on_features` with `replayed=False`, since it remembers.
+    """A loss of features at one place of a network; it remembers, so that no step of its fit may be replayed.
 
     `weight`: of the loss in that of the fit.
     """
@@ -51,3 +54,17 @@ class Adversary:
         probe = torch.linalg.solve(products, forget.mean(0) - other.mean(0))
         above = inputs(features) @ probe - (other @ probe).mean()
         return self.weight * F.relu(above).square().mean()
+
+
+def both(last: float, before: float) -> OnFeatures:
+    """The loss of an adversary of the last features and of one a block earlier, with these weights; one may be 0.
+
+    To be given to `training.fit` as `on_features`, with `replayed=False`.
+    """
+    adversaries = {name: Adversary(weight) for name, weight in (("last", last), ("before", before)) if weight}
+
+    def loss(features: Features, beside: Features) -> Tensor:
+        found = [each(getattr(features, name), getattr(beside, name)) for name, each in adversaries.items()]
+        return torch.stack(found).sum()
+
+    return loss

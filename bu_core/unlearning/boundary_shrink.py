@@ -18,10 +18,11 @@ from ..data import LabelledImages, pixels
 from ..models import Classifier, reset_last, row_erased
 from ..training import Penalty, Precision, at_once, autocast
 from . import companions
-from .adversary import Adversary
+from .adversary import both
 from .channel_means import check_network, held
 from .depth import early_rates, relearned_loss
 from .inversion import inverted
+from .output_row import row_relearned, without_classes
 from .register import method
 from .task import UnlearningTask
 
@@ -31,8 +32,11 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     companions.check(name, settings)
     if settings["reweighting"] and settings["target"] != "nearest":
         raise SettingError(f"{name}.reweighting=True: weighs nearest labels, and target is {settings['target']!r}")
-    if (weight := settings["adversary"]) and settings["disperse"]:
-        raise SettingError(f"{name}.adversary={weight:g}: is for disperse 0, since either moves the features of D_f")
+    for each in ("adversary", "adversary_before"):
+        if (weight := settings[each]) and settings["disperse"]:
+            raise SettingError(f"{name}.{each}={weight:g}: is for disperse 0, since either moves the features of D_f")
+    if settings["output_row"] == "relearned" and settings["relearn_steps"]:
+        raise SettingError(f"{name}.output_row='relearned': is for relearn_steps 0, whose loss knows the class's logit")
     if steps := settings["relearn_steps"]:
         if settings["batchnorm"] == "train":
             raise SettingError(f"{name}.relearn_steps={steps}: needs batchnorm frozen or remaining")
@@ -68,10 +72,11 @@ def boundary_shrink(
     reset: Annotated[int, Range(0)] = 0,
     disperse: Annotated[float, Range(0)] = 0.0,
     adversary: Annotated[float, Range(0)] = 0.0,
+    adversary_before: Annotated[float, Range(0)] = 0.0,
     channel_means: Literal["free", "held"] = "free",
     early: Annotated[float, Range(0, open=True)] = 1.0,
     relearn_steps: Annotated[int, Range(0)] = 0,
-    output_row: Literal["kept", "erased"] = "kept",
+    output_row: Literal["kept", "erased", "relearned"] = "kept",
 ) -> Classifier:
     """The original, fine-tuned on (x, y_nbi) for x in D_f: equation 4.
 
@@ -87,11 +92,14 @@ def boundary_shrink(
     original, made in `inversion_steps` (`inversion.py`). `reset` gives so many last blocks the weights from before the
     original's training, and the forgotten class's output too; answers kept are then without that class. `disperse` is
     the weight of `alikeness`, which keeps features of D_f apart; `adversary` that of the loss by which a linear probe,
-    fitted anew at every step, finds no D_f among the images beside it (`adversary.py`). `channel_means="held"` projects
+    fitted anew at every step, finds no D_f among the images beside it (`adversary.py`), and `adversary_before` the same
+    one block earlier. `channel_means="held"` projects
     every gradient so that the channel means over D_r stay, of which no image is needed (`channel_means.py`). `early`
     multiplies the rate of the first layer, and ever less that of later ones (`depth.early_rates`); `relearn_steps` adds
     the loss after so many steps that learn the class again (`depth.relearned_loss`). `output_row="erased"` sets the
     class's output neuron to zero when all is done, and not before: its logit is what the steps push against.
+    `"relearned"` puts there what a last layer learns that never saw the class (`output_row.py`); until then the steps
+    on D_f leave its logit alone.
     """
     original, forget, precision = task.original, task.split.forget_train, task.recipe.precision
     walk = (steps, step_size) if search == "pgd" else (1, 1.0)
@@ -111,7 +119,7 @@ def boundary_shrink(
         images = inverted(task, inversions, inversion_steps)
     elif remaining:
         images = companions.remaining_images(task, remaining)
-    without_class = reset > 0 or not remaining
+    without_class = reset > 0 or output_row == "relearned" or not remaining
     beside = companions.answered(task, images, keep, without_class, own) if images is not None else None
     start = reset_last(original, task.initial, reset, task.split.forget_classes) if reset else original
     how: dict[str, Any] = {"label": "boundary_shrink", "batchnorm": batchnorm, "companions": beside, "on_gradients": []}
@@ -119,15 +127,21 @@ def boundary_shrink(
         how["penalty"] = kept_curvature(original, forget, curvature)
     if relearn_steps:
         how["penalty"] = relearned_loss(task, data, beside, relearn_steps)
-    if adversary:  # what remembers is not resumed, or an interrupted fit would be another
-        task, how["on_features"], how["replayed"] = replace(task, checkpoint=None), Adversary(adversary), False
+    if adversary or adversary_before:  # what remembers is not resumed, or an interrupted fit would be another
+        task, how["replayed"] = replace(task, checkpoint=None), False
+        how["on_features"] = both(adversary, adversary_before)
     elif disperse:
-        how["on_features"] = lambda features, beside: disperse * alikeness(features)
+        how["on_features"] = lambda features, beside: disperse * alikeness(features.last)
+    if output_row == "relearned":
+        how["objective"] = without_classes(task)
     if channel_means == "held":
         how["on_gradients"].append(held(start, forget.images.shape[1:]))
     if early != 1:
         how["on_gradients"].append(early_rates(start, early))
     model = task.fitted(start, data, epochs=epochs, lr=lr, **how)
+    if output_row == "relearned":
+        assert beside is not None, "`check` refuses it"
+        return row_relearned(task, model, beside)
     return row_erased(model, task.split.forget_classes) if output_row == "erased" else model
 
 

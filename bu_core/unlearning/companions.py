@@ -27,8 +27,11 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
     wanted = "remaining above 0" + (", or stand_ins" if "stand_ins" in settings else "")
     if settings["batchnorm"] == "remaining":
         raise SettingError(f"{name}.batchnorm='remaining': needs {wanted}")
-    if weight := settings.get("adversary"):
-        raise SettingError(f"{name}.adversary={weight:g}: needs {wanted}, to compare D_f with")
+    for each in ("adversary", "adversary_before"):
+        if weight := settings.get(each):
+            raise SettingError(f"{name}.{each}={weight:g}: needs {wanted}, to compare D_f with")
+    if settings.get("output_row") == "relearned":
+        raise SettingError(f"{name}.output_row='relearned': needs {wanted}, of which it is learned")
     if settings.get("reset"):
         raise SettingError(f"{name}.reset={settings['reset']}: needs {wanted}, or D_r would be forgotten as well")
 

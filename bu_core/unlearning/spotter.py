@@ -40,5 +40,5 @@ def spotter(
 
     how: dict[str, Any] = {"label": "spotter", "batchnorm": batchnorm, "objective": objective}
     how["companions"] = answered(task, near, 1 - share, without_class=True, own=forget.labels)
-    how["on_features"] = lambda features, beside: disperse * alikeness(features)
+    how["on_features"] = lambda features, beside: disperse * alikeness(features.last)
     return task.fitted(original, task.masked(), epochs=epochs, lr=lr, **how)

@@ -166,6 +166,7 @@ def test_settings_of_a_method_are_the_defaults_where_none_are_given():
         "reset": 0,
         "disperse": 0.0,
         "adversary": 0.0,
+        "adversary_before": 0.0,
         "channel_means": "free",
         "early": 1.0,
         "relearn_steps": 0,

@@ -450,7 +450,7 @@ def with_all(companions: Companions) -> dict[str, Any]:
     return {
         "batchnorm": "remaining",
         "companions": companions,
-        "on_features": lambda found, beside: found.square().mean(),
+        "on_features": lambda found, beside: found.last.square().mean(),
     }
 
 

@@ -7,9 +7,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from bu_core.models import Classifier
+from bu_core.data import pixels
+from bu_core.models import Classifier, Features
 from bu_core.unlearning import METHODS, UnlearningTask, method_settings
-from bu_core.unlearning.adversary import Adversary
+from bu_core.unlearning.adversary import Adversary, both
 from tests.helpers import refusal, same_state
 
 
@@ -82,6 +83,25 @@ def test_a_fit_with_an_adversary_hides_the_class_in_its_features(task: Unlearnin
     assert hidden < plain
 
 
+def test_one_a_block_earlier_hides_the_class_there(task: UnlearningTask):
+    forget, remain = task.split.forget_train.images, task.split.remain_train.images
+    plain, hidden = (
+        told_apart(*(model.features_of_two(pixels(images)).before.detach() for images in (forget, remain)))
+        for model in (shrunk(task), shrunk(task, adversary_before=3.0))
+    )
+    assert hidden < plain
+
+
+def test_either_adversary_has_its_own_features_and_weight():
+    """The loss of both is the sum of what each finds alone, over several batches, since both remember."""
+    together, last, before = both(0.5, 2.0), Adversary(0.5), Adversary(2.0)
+    for seed in (1, 2):
+        forget, beside = (Features(drawn(20, shift, seed), drawn(20, -shift, seed + 9)) for shift in (1.0, 0.0))
+        apart = last(forget.last, beside.last) + before(forget.before, beside.before)
+        assert together(forget, beside).item() == pytest.approx(apart.item())
+    assert both(0.5, 0.0)(forget, beside).item() == Adversary(0.5)(forget.last, beside.last).item()
+
+
 def test_the_same_seed_gives_the_same_model_interrupted_or_not(task: UnlearningTask):
     """An adversary that remembers cannot be resumed, so nothing is kept on the way."""
 
@@ -103,6 +123,8 @@ def test_the_same_seed_gives_the_same_model_interrupted_or_not(task: UnlearningT
         ({"adversary": 0.3}, "adversary=0.3: needs remaining above 0, or stand_ins"),
         ({"adversary": 0.3, "remaining": 100, "disperse": 1.0}, "adversary=0.3: is for disperse 0"),
         ({"adversary": -1.0}, "adversary=-1.0: must be"),
+        ({"adversary_before": 0.3}, "adversary_before=0.3: needs remaining above 0, or stand_ins"),
+        ({"adversary_before": 0.3, "remaining": 9, "disperse": 1.0}, "adversary_before=0.3: is for disperse 0"),
     ],
     ids=str,
 )

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from bu_core.config import Config
 from bu_core.data import Dataset, LabelledImages, pixels
-from bu_core.models import Classifier, build
+from bu_core.models import Classifier, Features, build
 from bu_core.training import predict
 from bu_core.unlearning import METHODS, OF_THE_PAPER, UnlearningTask
 from bu_core.unlearning import method as register_method
@@ -222,8 +222,8 @@ def test_spotter_shares_its_loss_between_the_class_and_what_lies_near_it(task: U
     assert (answers[:, 2] == 0).all()
     logits = torch.randn(len(forget), 4, generator=torch.Generator().manual_seed(0))
     assert call["objective"](logits, answers).item() == pytest.approx(0.6 * F.cross_entropy(logits, answers).item())
-    features = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
-    assert call["on_features"](features, features[:0]).item() == pytest.approx(2.0)
+    features = Features(torch.tensor([[1.0, 0.0], [3.0, 0.0]]), torch.empty(2, 0))
+    assert call["on_features"](features, features).item() == pytest.approx(2.0)
     assert call["batchnorm"] == "frozen"
 
 
