@@ -45,6 +45,7 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
             timing.of_replicates(experiment)
             with contextlib.suppress(NotRecorded):
                 audit.climbed(experiment, everything=True)
+                audit.exchanged(experiment, everything=True)
                 lasting.measure(experiment, everything=True)
                 if experiment.config.dataset == lasting.CHOSEN_FOR:
                     lasting.chosen(experiment, everything=True)

@@ -36,6 +36,7 @@ from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
 from ..measured.lasting import trace
 from ..measured.per_sample import PerSample, SampleScores, per_sample
+from ..measured.row_exchanged import row_exchanged
 from ..replicates import CLIMBED_HERE, replicates
 from ..style import (
     GREY,
@@ -175,6 +176,16 @@ class Climbed:
         """The mean of `values`; None where there are none."""
         values = self.values(row, rung)
         return statistics.fmean(values) if values else None
+
+    def anamnesis_index(self, row: str) -> float | None:
+        """Steps to relearn on few, divided by Retrain's, of the means: 1 like Retrain, 0 never forgotten.
+
+        The measure of Chundawat et al. (2023). None where either is not known, or Retrain takes no step.
+        """
+        found, retrain = (
+            self.value(each, "relearn_few") if each in self.readings else None for each in (row, "retrain")
+        )
+        return found / retrain if found is not None and retrain else None
 
     def looked_too_short(self, row: str, rung: str) -> bool:
         """Whether a rung counts steps, and looking ended in a replicate before half of the class was back."""
@@ -431,6 +442,24 @@ def single_images(experiment: Experiment, everything: bool = False) -> SingleIma
         raise CannotTest(f"only on the {ASKED_ON} did we train so many models")
     gathering.needs_some(found)
     return SingleImages(found, gathering.gaps)
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """Steps to relearn the class on few images, by replicate.
+
+    Of the `original` with Retrain's output row of the class, and of `retrain` with that row at zero.
+    """
+
+    original: list[int]
+    retrain: list[int]
+
+
+def exchanged(experiment: Experiment, everything: bool = False) -> Exchanged | None:
+    """The output row exchanged, over the replicates, as far as it is recorded; computed with `everything` alone."""
+    runs = replicates(experiment).values() if experiment.record or everything else ()
+    found = [each for run in runs if (each := Gathering().ask("", row_exchanged, run)) is not None]
+    return Exchanged([each.original for each in found], [each.retrain for each in found]) if found else None
 
 
 def record(experiment: Experiment, *, singly: bool) -> None:

@@ -86,7 +86,8 @@ HIGHER = _beside(
 )
 # The second recommendation, for whoever hands out weights: the features are to forget as well.
 DEEP = _beside(
-    "lasting method (deep)", "an adversary probes the features at every step", remaining=5000, epochs=2, adversary=0.3,
+    "lasting method (deep)", "adversaries probe the features at every step, and the output row is learned anew",
+    remaining=5000, epochs=2, adversary=0.15, adversary_before=0.05, output_row="relearned",
 )  # fmt: skip
 FROZEN = Setting(
     "lasting method (frozen statistics)",
@@ -121,13 +122,19 @@ HELD = Setting(
     "frozen statistics, and no step moves the mean of a channel",
 )  # fmt: skip
 
-DEEP_RELEARNED = _beside(
-    "deep, and relearned on the way", "the deep setting, and two steps learn the class again before each",
-    **DEEP.settings | {"relearn_steps": 2},
+OF_DEEP = (
+    _beside("deep, old output row", "the class's row stays as it was", **DEEP.settings | {"output_row": "kept"}),
+    _beside(
+        "deep, one adversary", "none a block earlier", **DEEP.settings | {"adversary_before": 0.0},
+    ),
+    _beside(
+        "deep, no adversary", "the row alone is learned anew",
+        **DEEP.settings | {"adversary": 0.0, "adversary_before": 0.0},
+    ),
 )  # fmt: skip
 
 # Each changes one thing of the recommended settings, but for those of OF_OTHERS; looked at with the first seed alone.
-OF_OTHERS = (HELD, DEEP_RELEARNED)  # which change one thing of FROZEN and of DEEP
+OF_OTHERS = (HELD, *OF_DEEP)  # which change one thing of FROZEN or of DEEP
 ABLATION = (
     _beside("nearest label", "the paper's label instead of the soft answer", target="nearest"),
     _beside("uniform answer", "an even share of every other class", target="uniform"),
@@ -174,10 +181,14 @@ class Left:
     relearn_few: float | None
 
 
-def of_trace(found: Trace) -> Left:
-    """A setting; the threshold is that of an erased output row, which whoever hands a model out can erase."""
+def of_trace(found: Trace, settings: Mapping[str, Any]) -> Left:
+    """A model that was made with these settings; the threshold is that of an erased output row, unless it is a new one.
+
+    Whoever hands a model out can erase the row.
+    """
+    threshold = found.threshold if settings.get("output_row") == "relearned" else found.erased
     recalls = _best(found.few_shot), found.probe.recall
-    return Left(found.before, found.after, found.erased, *recalls, found.relearn_remaining, _steps(found.relearn_few))
+    return Left(found.before, found.after, threshold, *recalls, found.relearn_remaining, _steps(found.relearn_few))
 
 
 def of_climb(found: Climb) -> Left:
@@ -267,6 +278,11 @@ class Lasting:
         ends, value = self.range(of), row.mean(of)
         return None if value is None or ends is None else ends[0] <= value <= ends[1]
 
+    def count_inside(self, row: Row) -> tuple[int, int]:
+        """On how many of NUMBERS the mean of a row lies in that range, and of how many it is known."""
+        known = [inside for _, of in NUMBERS.values() if (inside := self.inside(row, of)) is not None]
+        return sum(known), len(known)
+
     @property
     def like_retrain(self) -> Row | None:
         """The setting whose mean lies in the range of the Retrains on every one of NUMBERS; None where none does."""
@@ -340,7 +356,7 @@ def _traced(
     for which, run in runs.items():
         there = run.with_settings(setting.method, **setting.settings)
         if (traced := gathering.ask(f"{row.called}, {which}", trace, there, setting.method)) is not None:
-            row.left[which] = of_trace(traced)
+            row.left[which] = of_trace(traced, setting.settings)
     return row
 
 
@@ -474,7 +490,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
 
     def traced(setting: Setting, run: Experiment, called: str) -> Left | None:
         found = gathering.ask(called, trace, run.with_settings(setting.method, **setting.settings), setting.method)
-        return None if found is None else of_trace(found)
+        return None if found is None else of_trace(found, setting.settings)
 
     for label, name in enumerate(base.dataset.classes):
         there = _of_class(first, label)
@@ -516,7 +532,7 @@ def search(experiment: Experiment) -> list[Row]:
     sizes, gathering = _sizes(experiment), Gathering()
     original = Row(title("original"), "original", "original", experiment.config.epochs * sum(sizes.values()), None)
     for which, run in runs.items():
-        original.left[which] = of_trace(trace(run, "original"))
+        original.left[which] = of_trace(trace(run, "original"), {})
     settings = [_beside(f"rate {lr:g}, epochs {epochs}", "", lr=lr, epochs=epochs) for lr, epochs in GRID]
     return [original, *(_traced(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
 
@@ -677,9 +693,7 @@ def rungs_table(made: Lasting) -> Styler:
     if made.range(_shots) is not None:
         for row in made.rows:
             if row.kind in ("lasting", "published"):
-                inside = [made.inside(row, of) for _, of in NUMBERS.values()]
-                known = [each for each in inside if each is not None]
-                table.loc[_heading(row), "numbers in Retrain's range"] = f"{sum(known)} of {len(known)}"
+                table.loc[_heading(row), "numbers in Retrain's range"] = "{} of {}".format(*made.count_inside(row))
     note = " ".join([made.gaps.shown(), f"{_over(made)}."]).strip()
     return as_table(table.fillna("–"), note)
 
@@ -830,7 +844,11 @@ AUDITORS: dict[str, Callable[[HeldOut], float]] = {
     "nearest neighbours": lambda found: found.neighbours,
     "small network": lambda found: found.network,
     "linear probe, one block earlier": lambda found: found.earlier,
+    "linear probe, two blocks earlier": lambda found: found.two_earlier,
 }
+
+
+UNTRAINED = [auditor for auditor in AUDITORS if "one block" not in auditor]  # where DEEP has no adversary
 
 
 def otherwise_table(made: Otherwise | None) -> Styler | None:

@@ -75,9 +75,13 @@ def trace(experiment: Experiment, model: str) -> Trace:
     )
 
 
-@measurement(of=(), constants=lambda: ladder.constants() | {"nearest": auditors.NEAREST, "hidden": auditors.HIDDEN})
+@measurement(
+    of=(),
+    constants=lambda: ladder.constants() | {"nearest": auditors.NEAREST, "hidden": auditors.HIDDEN},
+    version=2,
+)
 def held_out(experiment: Experiment, model: str) -> auditors.HeldOut:
-    """What auditors find, after re-estimation, against whom no setting is trained."""
+    """What auditors find, after re-estimation, who are not on the ladder."""
     return auditors.held_out(experiment.evidence(model).reestimated)
 
 

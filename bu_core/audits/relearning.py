@@ -85,15 +85,6 @@ def relearn_few(evidence: Evidence, original: Evidence, recipe: Recipe) -> Relea
     return RelearnedFew(LOOKS[-1], True, found, target)
 
 
-def anamnesis_index(model: RelearnedFew, retrain: RelearnedFew) -> float | None:
-    """The relearn time of a model, divided by Retrain's (Chundawat et al. 2023): 1 like Retrain, 0 never forgotten.
-
-    A censored time counts as the last of LOOKS: the index is then too small where the model's is, and too large where
-    Retrain's is. None where Retrain takes no step.
-    """
-    return model.steps / retrain.steps if retrain.steps else None
-
-
 def _curve(
     evidence: Evidence, data: LabelledImages, recipe: Recipe, looks: Sequence[int], seen: LabelledImages
 ) -> Iterator[float]:

@@ -1,13 +1,14 @@
 """`audit`: how deep a model that comes as a file has forgotten a class: the ladder of audits, beside Retrains."""
 
 import argparse
-import html
 import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from ..audits.ladder import PER_SAMPLE, RUNGS, Climb, Reading, Rung, reading
 from ..checks import SettingError, file_of, new_folder, shown
@@ -65,7 +66,7 @@ def audit(arguments: argparse.Namespace) -> None:
     report = reported(experiment, climbs)
     write_json(folder / "audit.json", report)
     write_bytes(folder / "audit.html", page(report).encode())
-    rows = {rung["title"]: _cells(rung) for rung in report["rungs"].values()}
+    rows = {rung["title"]: _cells(name, rung) for name, rung in report["rungs"].items()}
     said(f"\n{table(rows)}")
     for name, why in report["left_out"].items():
         said(f"left out: {name}: {why}")
@@ -120,47 +121,22 @@ def _conclusion(rung: Rung, found: Reading) -> str | None:
     return "known" if found.side == rung.known else "hidden"
 
 
-def _cells(rung: Mapping[str, Any]) -> dict[str, str]:
+def _cells(name: str, rung: Mapping[str, Any]) -> dict[str, str]:
     """A rung as the cells of a table."""
-    form = next(known.form for known in RUNGS.values() if known.title == rung["title"])
     known = rung["retrain"] if isinstance(rung["retrain"], list) else [rung["retrain"]]
-    ends = [_number(end, form) for end in ((min(known), max(known)) if len(known) > 1 else known)]
-    numbers = {"unlearned": _number(rung["value"], form), "original": _number(rung["original"], form)}
-    return numbers | {"retrain": " to ".join(dict.fromkeys(ends)), "unit": rung["unit"], "verdict": rung["verdict"]}
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
+    ends = (min(known), max(known)) if len(known) > 1 else known
+    value, original, *of_retrain = (
+        "–" if each is None else format(each, RUNGS[name].form) for each in (rung["value"], rung["original"], *ends)
+    )
+    numbers = {"unlearned": value, "original": original, "retrain": " to ".join(dict.fromkeys(of_retrain))}
+    return numbers | {"unit": rung["unit"], "verdict": rung["verdict"]}
 
 
 def page(report: Mapping[str, Any]) -> str:
     """`audit.html`: the table, and below it a sentence for each rung; it loads nothing from anywhere."""
-    rows, sentences = [], []
-    for rung in report["rungs"].values():
-        cells = _cells(rung)
-        kind = {"like retrain": "like", "still known": "known"}.get(rung["verdict"], "none")
-        inside = "".join(f"<td>{_in_html(cell)}</td>" for cell in cells.values())
-        rows.append(f'<tr class="{kind}"><th scope="row">{_in_html(rung["title"])}</th>{inside}</tr>')
-        found = f"{_in_html(cells['unlearned'])} {_in_html(rung['unit'])}; Retrain: {_in_html(cells['retrain'])}."
-        sentences.append(f"<li><b>{_in_html(rung['title'])}.</b> {_in_html(rung['asks'])} {found} {rung['says']}</li>")
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("rung", *cells))
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True)
+    environment.filters["sets_named"] = lambda text: Markup(re.sub(r"\bD_(ft|f)\b", r"D<sub>\1</sub>", escape(text)))
+    template = environment.from_string((HERE / "audit.html").read_text(encoding="utf-8"))
+    rungs = [(rung, _cells(name, rung)) for name, rung in report["rungs"].items()]
     told = [rung["verdict"] for rung in report["rungs"].values() if rung["side"]]
-    facts = {
-        "forgotten": report["forget_class"],
-        "data": report["dataset"],
-        "network": f"{report['network']['model']}, width {report['network']['width']:g}",
-        "file": report["files"]["unlearned"]["path"],
-        "known": str(told.count("still known")),
-        "of": str(len(told)),
-        "retrains": str(sum(name.startswith("retrain") for name in report["files"])),
-        "date": report["environment"]["date"],
-    }
-    facts = {name: _in_html(text) for name, text in facts.items()}
-    left = [f"<li><b>{_in_html(name)}</b>: {_in_html(why)}.</li>" for name, why in report["left_out"].items()]
-    facts |= {"head": head, "rows": "\n".join(rows), "sentences": "\n".join(sentences), "left_out": "\n".join(left)}
-    return Template((HERE / "audit.html").read_text(encoding="utf-8")).substitute(facts)
-
-
-def _in_html(text: str) -> str:
-    """Plain text as HTML, with the names of the sets as they are printed."""
-    return re.sub(r"\bD_(ft|f)\b", r"D<sub>\1</sub>", html.escape(text))
+    return template.render(**report, rows=rungs, known=told.count("still known"), told=len(told))

@@ -60,11 +60,16 @@ class Classifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         return self.body(self.normalised(images))
 
+    def without_last(self, blocks: int) -> nn.Sequential:
+        """The body up to its last so many blocks with weights, one at the least."""
+        places = [place for place, block in enumerate(self.body) if list(block.parameters())]
+        return nn.Sequential(*list(self.body)[: places[-blocks]])
+
     def features_of_two(self, images: Tensor) -> Features:
         """The last features, and those one block earlier, of images in [0, 1]."""
-        last = max(place for place, block in enumerate(self.body) if list(block.parameters()))
-        given = self.body[:last](self.normalised(images))
-        return Features(self.body[last:](given), given.flatten(2).mean(2))
+        first = self.without_last(1)
+        given = first(self.normalised(images))
+        return Features(self.body[len(first) :](given), given.flatten(2).mean(2))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images))

@@ -265,6 +265,23 @@ def test_every_number_stands_with_its_ends_and_bold_where_it_is_told():
     assert alone[probe]["Boundary Shrink"] == "<b>60.0</b>", "no ends of a single seed"
 
 
+def test_the_anamnesis_index_is_the_time_to_relearn_in_that_of_retrain():
+    made = planted_ladder(boundary_shrink=60.0, retrain=20.0)
+    steps = made.value("boundary_shrink", "relearn_few"), made.value("retrain", "relearn_few")
+    assert made.anamnesis_index("boundary_shrink") == steps[0] / steps[1]
+    words = templates("audit").anamnesis(made)
+    assert words.endswith(f"0 never forgotten: Boundary Shrink {steps[0] / steps[1]:.2f}.")
+    assert planted_ladder(boundary_shrink=60.0).anamnesis_index("boundary_shrink") is None, "without Retrain"
+    assert templates("audit").anamnesis(planted_ladder(boundary_shrink=60.0)) == ""
+
+
+def test_what_the_output_row_does_is_told_of_every_seed_that_has_it(tmp_path):
+    words = templates("audit").of_the_row(audit.Exchanged([20, 25], [25, 32]))
+    assert "(2 seeds)" in words and "Retrain's row needs 20 to 25 steps" in words and "at zero 25 to 32." in words
+    assert templates("audit").of_the_row(None) == ""
+    assert audit.exchanged(small_experiment(tmp_path, methods=("retrain",))) is None, "nothing is computed for it"
+
+
 def test_the_summaries_are_those_of_whole_climbs(climbed: Climbed):
     table = audit.summaries_table(climbed, note="what they are").data
     assert list(table.index) == ["Original", "Masked original", "Boundary Shrink", "Retrain"]

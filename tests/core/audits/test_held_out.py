@@ -16,13 +16,13 @@ from tests.core.audits.planted import evidence
 
 def found(seen: Evidence) -> held_out.HeldOut:
     """What they find where the features one block earlier are the last ones, since planted evidence has no images."""
-    with patch.object(held_out, "earlier", lambda evidence, part: evidence.features(part)):
+    with patch.object(held_out, "earlier", lambda evidence, part, blocks: evidence.features(part)):
         return held_out.held_out(seen)
 
 
 def test_a_planted_class_is_found_and_features_that_know_nothing_give_chance():
     knows, null = found(evidence(signal=8.0, clusters=8.0)), found(evidence(signal=0.0, clusters=0.0))
-    for name in ("neighbours", "network", "earlier"):
+    for name in ("neighbours", "network", "earlier", "two_earlier"):
         assert getattr(knows, name) > 95, name
         assert getattr(null, name) == pytest.approx(2, abs=3), name
 
@@ -40,15 +40,16 @@ def test_a_class_on_both_sides_of_the_others_is_hidden_from_the_linear_probe_alo
     assert found(seen).network > 95
 
 
-def test_what_the_last_block_is_given_is_looked_at_image_by_image(task: UnlearningTask):
+@pytest.mark.parametrize(("blocks", "last"), [(1, -3), (2, -4)])
+def test_what_the_last_blocks_are_given_is_looked_at_image_by_image(task: UnlearningTask, blocks: int, last: int):
     seen = Evidence(task.original, task.split, "fp32", seed=0)
-    before = held_out.earlier(seen, "forget_test")
-    assert before.shape == (len(task.split.forget_test), task.original.body[-3][0].in_channels)
+    before = held_out.earlier(seen, "forget_test", blocks)
+    assert before.shape == (len(task.split.forget_test), task.original.body[last][0].in_channels)
     images = task.split.forget_test.images.float() / 255
 
     def given(count: int) -> Tensor:
         with torch.no_grad():
-            return task.original.body[:-3]((images[:count] - 0.5) / 0.5).mean((2, 3))
+            return task.original.body[:last]((images[:count] - 0.5) / 0.5).mean((2, 3))
 
     torch.testing.assert_close(before[:3], given(3), rtol=1e-4, atol=1e-5)
 
