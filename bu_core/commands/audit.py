@@ -132,10 +132,15 @@ def _cells(name: str, rung: Mapping[str, Any]) -> dict[str, str]:
     return numbers | {"unit": rung["unit"], "verdict": rung["verdict"]}
 
 
+def _sets_named(text: str) -> Markup:
+    """Plain text as HTML, with the names of the sets as they are printed."""
+    return Markup(re.sub(r"\bD_(ft|f)\b", r"D<sub>\1</sub>", str(escape(text))))
+
+
 def page(report: Mapping[str, Any]) -> str:
     """`audit.html`: the table, and below it a sentence for each rung; it loads nothing from anywhere."""
     environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True)
-    environment.filters["sets_named"] = lambda text: Markup(re.sub(r"\bD_(ft|f)\b", r"D<sub>\1</sub>", escape(text)))
+    environment.filters["sets_named"] = _sets_named
     template = environment.from_string((HERE / "audit.html").read_text(encoding="utf-8"))
     rungs = [(rung, _cells(name, rung)) for name, rung in report["rungs"].items()]
     told = [rung["verdict"] for rung in report["rungs"].values() if rung["side"]]

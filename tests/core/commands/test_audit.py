@@ -62,6 +62,7 @@ def test_the_page_to_read_is_whole_and_loads_nothing(report: dict[str, Any], fol
     assert not re.search(r"https?://|<script|<link|@import|url\(", text)
     assert "prefers-color-scheme: dark" in text and "{" not in re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL)
     assert all(rung["title"] in text and rung["says"] in text for rung in report["rungs"].values())
+    assert "<td>% of D<sub>ft</sub></td>" in text and "D_f" not in text and "&lt;" not in text
 
 
 def test_it_goes_on_where_it_was(
