@@ -268,7 +268,9 @@ class Lasting:
         return None if retrain is None else retrain.passes / row.passes
 
     def range(self, of: Callable[[Left], float | None]) -> tuple[float, float] | None:
-        """From the least to the largest number of the Retrains; None for fewer than two."""
+        """From the least to the largest number of the Retrains of one class; None for fewer than two."""
+        if not all(name.startswith("seed") for name in self.replicates):
+            return None
         retrain = self.row(title("retrain"))
         known = retrain.values(of) if retrain else []
         return (min(known), max(known)) if len(known) > 1 else None
@@ -731,7 +733,7 @@ def _on_rungs(made: Lasting, rungs: Sequence[str]) -> pd.DataFrame:
 
 def ablation_table(made: Lasting) -> Styler | None:
     """The recommended settings, and each of ABLATION, with the first seed; None where none is known."""
-    says = {setting.called: setting.says for setting in (RECOMMENDED, *ABLATION)}
+    says = {setting.called: setting.says for setting in (RECOMMENDED, FROZEN, DEEP, *ABLATION)}
     rows = {}
     for row in made.rows:
         if row.called in says and row.kind in ("lasting", "ablation"):

@@ -275,7 +275,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_retrain():
     assert "the mean over 3 classes" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
     assert "With the second seed it is 0.6 (0.6 to 0.6) %." in words
-    assert "further from 5 labelled images on 1 of 1 classes, and from a linear probe on 1." in words
+    assert "5 labelled images find -3.0 (-3.0 to -3.0) points beside the Retrain of the same class" in words
     beside = lasting.beside_each_retrain_table(every).data
     assert list(beside.index) == [RECOMMENDED.called, lasting.DEEP.called]
     assert beside["5 shots, points"].tolist() == [
@@ -308,7 +308,15 @@ def test_features_that_forget_are_told_beside_the_range_of_the_retrains():
     assert "and `output_row: relearned`, in 2 epochs beside 5,000 images" in words
     assert "trains on 50 times fewer images than Retrain" in words
     assert "few shots and linear probe" in words
-    assert "outside by more on relearning on few 42.0 steps (Retrain 50.0 to 50.0)." in words
+    assert "outside by more on relearning on few 42 steps (Retrain 50 to 50)." in words
+    parts = [row(each.called, "ablation", lasting.SHRINK, 9, left(0, shots, steps=steps))
+             for each, shots, steps in zip(lasting.OF_DEEP, (17, 19, 72), (32, 50, 31), strict=True)]  # fmt: skip
+    words = templates("lasting").deep(planted(deep, *parts))
+    assert (
+        "relearning on few takes 50 steps, and with the old row 32. Five labelled images find 20 %, and without "
+        in words
+    )
+    assert "without an adversary 72 %" in words
     assert "tried on CIFAR-10 and on the digits" in templates("lasting").deep(planted())
     still = row(lasting.DEEP.called, "lasting", lasting.SHRINK, 20_000, left(100.0, 90.0), left(98.0, 90.0))
     assert "does not move this network: 99.0 % of $D_f$ come back" in templates("lasting").deep(planted(still))
