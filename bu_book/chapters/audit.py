@@ -457,8 +457,10 @@ class Exchanged:
 
 def exchanged(experiment: Experiment, everything: bool = False) -> Exchanged | None:
     """The output row exchanged, over the replicates, as far as it is recorded; computed with `everything` alone."""
-    runs = replicates(experiment).values() if experiment.record or everything else ()
-    found = [each for run in runs if (each := Gathering().ask("", row_exchanged, run)) is not None]
+    found = []
+    for run in replicates(experiment).values() if experiment.record or everything else ():
+        with suppress(NotRecorded):
+            found.append(row_exchanged(run))
     return Exchanged([each.original for each in found], [each.retrain for each in found]) if found else None
 
 
