@@ -19,8 +19,7 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.measurement import measurement
 from bu_core.experiment.metrics import evaluation
 from bu_core.experiment.record import NotRecorded
-from bu_core.measures import Outputs, accuracy, shares
-from bu_core.training import predict
+from bu_core.measures import accuracy, shares
 
 from .claims import about_one_class
 from .measured.mechanism import recovered
@@ -70,11 +69,9 @@ class GivenClasses:
 def given_classes(experiment: Experiment, model: str, images: int) -> GivenClasses:
     """What a model takes D_f for, once BatchNorm's statistics were estimated anew on `images` of D_r."""
     again = reestimated(experiment.model(model), experiment.remaining(images), experiment.precision)
-    forget, others = (
-        Outputs(predict(again, data.images, experiment.precision).cpu(), data.labels.cpu())
-        for data in (experiment.split.forget_train, experiment.split.remain_test)
-    )
-    return GivenClasses(shares(forget), accuracy(others))
+    sets = {part: getattr(experiment.split, part) for part in ("forget_train", "remain_test")}
+    said = experiment.answers(again, sets)
+    return GivenClasses(shares(said["forget_train"]), accuracy(said["remain_test"]))
 
 
 @dataclass(frozen=True)

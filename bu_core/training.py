@@ -419,7 +419,7 @@ def predict(
 ) -> Tensor:
     """Logits, float32, (N, K), of uint8 images in evaluation mode; `batch_size` is `at_once(images)` by default.
 
-    `of`: what is asked of images in [0, 1] instead, such as `model.features`.
+    `of`: another function of images in [0, 1] to take the place of the model, such as its `features`.
     """
     model.eval()
     out = []

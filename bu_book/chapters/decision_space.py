@@ -27,13 +27,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bu_core import measures
-from bu_core.data import pixels
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.measurement import measurement
 from bu_core.experiment.record import NotRecorded
 from bu_core.measures import Outputs
 from bu_core.models import Classifier
-from bu_core.training import Precision, autocast
+from bu_core.training import Precision, predict
 
 from ..claims import (
     Bounds,
@@ -76,15 +75,9 @@ class PlacedSamples:
     forget: Tensor
 
 
-@torch.no_grad()
 def features(model: Classifier, images: Tensor, precision: Precision, batch_size: int = 500) -> Tensor:
     """The last features of uint8 images, float32, (N, F), in evaluation mode, on the CPU."""
-    model.eval()
-    out = []
-    for batch in images.split(batch_size):
-        with autocast(images.device, precision):
-            out.append(model.features(pixels(batch)).float().cpu())
-    return torch.cat(out)
+    return predict(model, images, precision, batch_size, model.features).cpu()
 
 
 def aligned(samples: Mapping[str, PlacedSamples]) -> dict[str, PlacedSamples]:

@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from bu_core.audits.few_shot import FewShot
+from bu_core.audits.few_shot import with_five
 from bu_core.audits.held_out import HeldOut
 from bu_core.audits.ladder import Climb
 from bu_core.audits.relearning import LOOKS
@@ -187,22 +187,17 @@ def of_trace(found: Trace, settings: Mapping[str, Any]) -> Left:
     Whoever hands a model out can erase the row.
     """
     threshold = found.threshold if settings.get("output_row") == "relearned" else found.erased
-    recalls = _best(found.few_shot), found.probe.recall
+    recalls = with_five(found.few_shot), found.probe.recall
     return Left(found.before, found.after, threshold, *recalls, found.relearn_remaining, _steps(found.relearn_few))
 
 
 def of_climb(found: Climb) -> Left:
     """A model that climbed the whole ladder."""
     after = found.after
-    recalls = after.threshold.recall, _best(after.few_shot), after.probe.recall
+    recalls = after.threshold.recall, with_five(after.few_shot), after.probe.recall
     return Left(
         found.before.accuracy, after.accuracy, *recalls, found.relearn_remaining.best, _steps(found.relearn_few.steps)
     )
-
-
-def _best(found: Sequence[FewShot]) -> float:
-    """With SHOTS images, by the head that finds more."""
-    return max(max(each.prototype, each.ridge) for each in found if each.shots == SHOTS)
 
 
 def looked_too_short(steps: Sequence[float]) -> bool:
@@ -267,9 +262,14 @@ class Lasting:
         retrain = self.row(title("retrain"))
         return None if retrain is None else retrain.passes / row.passes
 
+    @property
+    def of_seeds(self) -> bool:
+        """Whether the replicates are seeds of one class, and not classes."""
+        return all(name.startswith("seed") for name in self.replicates)
+
     def range(self, of: Callable[[Left], float | None]) -> tuple[float, float] | None:
         """From the least to the largest number of the Retrains of one class; None for fewer than two."""
-        if not all(name.startswith("seed") for name in self.replicates):
+        if not self.of_seeds:
             return None
         retrain = self.row(title("retrain"))
         known = retrain.values(of) if retrain else []
@@ -716,7 +716,7 @@ def _over(made: Lasting) -> str:
     """What the numbers of a table are means over, in words."""
     if len(made.replicates) == 1:
         return made.replicates[0].capitalize()
-    if all(name.startswith("seed") for name in made.replicates):
+    if made.of_seeds:
         return f"Means over {len(made.replicates)} seeds"
     return f"Means over {', '.join(made.replicates)}"
 
@@ -842,15 +842,14 @@ def _from_to(found: BeforeAndAfter) -> str:
     return f"{ends}<br><small>{after['remain_test']:.1f}</small>"
 
 
+ONE_EARLIER = "linear probe, one block earlier"  # where DEEP has an adversary
 AUDITORS: dict[str, Callable[[HeldOut], float]] = {
     "nearest neighbours": lambda found: found.neighbours,
     "small network": lambda found: found.network,
-    "linear probe, one block earlier": lambda found: found.earlier,
+    ONE_EARLIER: lambda found: found.earlier,
     "linear probe, two blocks earlier": lambda found: found.two_earlier,
 }
-
-
-UNTRAINED = [auditor for auditor in AUDITORS if "one block" not in auditor]  # where DEEP has no adversary
+UNTRAINED = [auditor for auditor in AUDITORS if auditor != ONE_EARLIER]
 
 
 def otherwise_table(made: Otherwise | None) -> Styler | None:

@@ -11,7 +11,7 @@ chapters of the book, each a `Measurement`.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,9 @@ class Experiment(Fitting):
         self.recipe = training.Recipe(
             config.epochs, config.lr, config.momentum, config.batch_size, self.precision, config.seed
         )
+        built = partial(self._built, len(self.dataset.classes), config.width, config.seed)
         for name in config.methods if not self.record else ():
-            if check := METHODS[name].check_model:
-                check(self._built(len(self.dataset.classes), config.width, config.seed), config.unlearning[name])
+            METHODS[name].check_model(built, config.unlearning[name])
 
     def _with_classes(self, config: Config) -> Config:
         """The config with indices for classes: who the classes of a folder of people are is known only now."""

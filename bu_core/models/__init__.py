@@ -169,9 +169,15 @@ def reset_last(model: Classifier, initial: Classifier, blocks: int, outputs: Seq
     pairs = list(zip(changed.body, initial.body, strict=True))
     for block, other in [pair for pair in pairs if list(pair[0].parameters())][-blocks:]:
         block.load_state_dict(other.state_dict())
+    return with_rows(changed, initial.classifier, outputs)
+
+
+def with_rows(model: Classifier, layer: nn.Linear, outputs: Sequence[int]) -> Classifier:
+    """A copy of `model` whose output neurons `outputs` are those of `layer`, which has the shape of its last layer."""
+    changed, rows = copy.deepcopy(model), list(outputs)
     with torch.no_grad():
-        for weight, first in zip(changed.classifier.parameters(), initial.classifier.parameters(), strict=True):
-            weight[list(outputs)] = first[list(outputs)]
+        for weight, other in zip(changed.classifier.parameters(), layer.parameters(), strict=True):
+            weight[rows] = other[rows]
     return changed
 
 

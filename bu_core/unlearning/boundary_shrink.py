@@ -5,7 +5,7 @@ search in several steps, and two additions to equation 4, `curvature` and `rewei
 `remaining` and what follows it in the signature.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -44,10 +44,10 @@ def check(name: str, settings: Mapping[str, Any]) -> None:
             raise SettingError(f"{name}.relearn_steps={steps}: is for curvature 0")
 
 
-def check_model(model: Classifier, settings: Mapping[str, Any]) -> None:
+def check_model(build: Callable[[], Classifier], settings: Mapping[str, Any]) -> None:
     """Refuse a network that a setting does not know."""
     if settings["channel_means"] == "held":
-        check_network(model)
+        check_network(build())
 
 
 @method(title="Boundary Shrink", colour="#0072B2", check=check, check_model=check_model)

@@ -1,7 +1,7 @@
 """File: no method, but a model that was made to forget outside this project, to be looked at as all others are."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..checks import SettingError
@@ -11,11 +11,11 @@ from .register import method
 from .task import UnlearningTask
 
 
-def check_model(model: Classifier, settings: Mapping[str, Any]) -> None:
+def check_model(build: Callable[[], Classifier], settings: Mapping[str, Any]) -> None:
     """Raise SettingError where no file is named, or it does not hold weights of such a model, which it is given."""
     if not settings["weights"]:
         raise SettingError("unlearning.file.weights: must name a file, since methods names file")
-    load_whole(model, "unlearning.file.weights", settings["weights"])
+    load_whole(build(), "unlearning.file.weights", settings["weights"])
 
 
 @method(title="From a file", colour="#117733", check_model=check_model)
@@ -25,5 +25,5 @@ def file(task: UnlearningTask, *, weights: str = "") -> Classifier:
     What is timed is the reading. The model is found in the store by what is in the file, not by its name.
     """
     model = copy.deepcopy(task.original)
-    check_model(model, {"weights": weights})
+    check_model(lambda: model, {"weights": weights})
     return model

@@ -11,7 +11,7 @@ import copy
 import torch
 from torch.nn import functional as F
 
-from ..models import Classifier
+from ..models import Classifier, with_rows
 from ..training import Companions, Objective, predict
 from .task import UnlearningTask
 
@@ -37,8 +37,4 @@ def row_relearned(task: UnlearningTask, model: Classifier, beside: Companions) -
         optimiser.zero_grad()
         F.cross_entropy(layer(features[batch]), beside.targets[batch]).backward()
         optimiser.step()
-    changed, rows = copy.deepcopy(model), list(task.split.forget_classes)
-    with torch.no_grad():
-        for weight, learned in zip(changed.classifier.parameters(), layer.parameters(), strict=True):
-            weight[rows] = learned[rows]
-    return changed
+    return with_rows(model, layer, task.split.forget_classes)

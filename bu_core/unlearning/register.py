@@ -17,9 +17,9 @@ class Method:
     `title`: its name in tables and figures. `colour`: as `#rrggbb`; the first six are of Wong's palette (Nature Methods
     2011), which colour-blind readers tell apart. `goes_through`: the set that decides how long it takes, D_f or D_r.
     `check`: called with what messages call the settings, and with all of them; raises SettingError for those that do
-    not go together. `check_model`, where given: called with a network of the run before any is trained, and with the
-    settings; raises SettingError where the two do not. `one_class`: whether it can forget one class alone, and neither
-    several nor single images.
+    not go together. `check_model`: called before any network is trained, with what builds one of the run, and with
+    the settings; raises SettingError where the two do not. `one_class`: whether it can forget one class alone, and
+    neither several nor single images.
     """
 
     unlearn: Callable[..., Classifier]
@@ -27,7 +27,7 @@ class Method:
     colour: str = "#999999"
     goes_through: GoesThrough = "forget"
     check: Callable[[str, Mapping[str, Any]], None] = lambda name, settings: None
-    check_model: Callable[[Classifier, Mapping[str, Any]], None] | None = None
+    check_model: Callable[[Callable[[], Classifier], Mapping[str, Any]], None] = lambda build, settings: None
     one_class: bool = False
 
     def __call__(self, task: UnlearningTask, **settings: Any) -> Classifier:
