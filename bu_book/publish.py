@@ -18,7 +18,7 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
 from . import chapters, movable, without_batchnorm
-from .chapters import audit, lasting, ledger, timing
+from .chapters import audit, deep, lasting, ledger, timing
 from .claims import CannotTest
 from .migrate import seal
 
@@ -46,11 +46,9 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
             with contextlib.suppress(NotRecorded):
                 audit.climbed(experiment, everything=True)
                 audit.exchanged(experiment, everything=True)
-                lasting.measure(experiment, everything=True)
+                deep.measure(experiment, everything=True)  # and with it all of the chapter on lasting
                 if experiment.config.dataset == lasting.CHOSEN_FOR:
                     lasting.chosen(experiment, everything=True)
-                    lasting.every_class(experiment, everything=True)
-                    lasting.otherwise(experiment, everything=True)
             continue
         metrics(experiment)
         for chapter in chapters.load().values():

@@ -12,6 +12,7 @@ CHAPTERS = (
     "what_forgets",
     "audit",
     "lasting",
+    "deep",
     "utility",
     "attack_success",
     "timing",

@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from bu_core.audits.few_shot import with_five
-from bu_core.audits.held_out import HeldOut
 from bu_core.audits.ladder import Climb
 from bu_core.audits.relearning import LOOKS
 from bu_core.experiment.experiment import Experiment
@@ -30,7 +29,7 @@ from bu_core.unlearning.register import GoesThrough
 
 from ..claims import CannotTest, about_one_class
 from ..gaps import Gaps, Gathering
-from ..measured.lasting import WORTH, Trace, held_out, trace
+from ..measured.lasting import WORTH, Trace, trace
 from ..measured.mechanism import Returned, Swap, returned, swap
 from ..replicates import CLIMBED_HERE, LONG, beside, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
@@ -102,12 +101,21 @@ LASTING = (RECOMMENDED, FEWER, DEEP, NO_IMAGE, *MORE_TRAINING, FROZEN)
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
 TUNED: dict[str, dict[str, Any]] = {"digits": {"lr": 0.03, "epochs": 1}, "faces": {"lr": 0.01, "epochs": 1}}
 TUNED_TITLE = "lasting method (tuned to these data)"
+DEEP_TUNED: dict[str, dict[str, Any]] = {}
+DEEP_TUNED_TITLE = "lasting method (deep, tuned to these data)"
 
 
 def tuned(dataset: str) -> tuple[Setting, ...]:
     """The recommended settings with the rate and the epochs that `search` chose for a data set; none for another."""
     there = dataset in TUNED
     return (_beside(TUNED_TITLE, "the rate and the epochs of these data", **TUNED[dataset]),) if there else ()
+
+
+def deep_tuned(dataset: str) -> tuple[Setting, ...]:
+    """The deep settings with what `deep.search` chose for a data set; none for another."""
+    if dataset not in DEEP_TUNED:
+        return ()
+    return (_beside(DEEP_TUNED_TITLE, "deep, for these data", **DEEP.settings | DEEP_TUNED[dataset]),)
 
 
 def elsewhere(dataset: str) -> tuple[Setting, ...]:
@@ -122,19 +130,7 @@ HELD = Setting(
     "frozen statistics, and no step moves the mean of a channel",
 )  # fmt: skip
 
-OF_DEEP = (
-    _beside("deep, old output row", "the class's row stays as it was", **DEEP.settings | {"output_row": "kept"}),
-    _beside(
-        "deep, one adversary", "none a block earlier", **DEEP.settings | {"adversary_before": 0.0},
-    ),
-    _beside(
-        "deep, no adversary", "the row alone is learned anew",
-        **DEEP.settings | {"adversary": 0.0, "adversary_before": 0.0},
-    ),
-)  # fmt: skip
-
-# Each changes one thing of the recommended settings, but for those of OF_OTHERS; looked at with the first seed alone.
-OF_OTHERS = (HELD, *OF_DEEP)  # which change one thing of FROZEN or of DEEP
+# Each changes one thing of the recommended settings, HELD of FROZEN; looked at with the first seed alone.
 ABLATION = (
     _beside("nearest label", "the paper's label instead of the soft answer", target="nearest"),
     _beside("uniform answer", "an even share of every other class", target="uniform"),
@@ -157,7 +153,7 @@ ABLATION = (
         "Negative Gradient", "negative_gradient",
         {"batchnorm": "remaining", "remaining": 1000, "lr": 1e-4, "epochs": 1}, "the gradient reversed", 1000,
     ),
-    *OF_OTHERS,
+    HELD,
 )  # fmt: skip
 
 
@@ -323,7 +319,7 @@ def of_the_faces(experiment: Experiment) -> Lasting | None:
 
 
 def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: bool) -> Lasting:
-    base, sizes = next(iter(runs.values())), _sizes(experiment)
+    base, sizes = next(iter(runs.values())), set_sizes(experiment)
     gathering, untried = Gathering(), Gathering()
     # Fisher trains on no image, so that its cost is none that a row could name; the others of LONG were repeated there.
     here = [name for name in base.names if name != "fisher" and (whole or name not in LONG)]
@@ -333,19 +329,19 @@ def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: boo
             if (found := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
                 row.left[which] = of_climb(found)
     data = base.config.dataset
-    lasting = (*LASTING, *tuned(data)) if whole else elsewhere(data)
-    ours = [_traced(gathering, setting, "lasting", base, runs, sizes) for setting in lasting]
+    lasting = (*LASTING, *tuned(data), *deep_tuned(data)) if whole else elsewhere(data)
+    ours = [traced_row(gathering, setting, "lasting", base, runs, sizes) for setting in lasting]
     first = dict(list(runs.items())[:1])
     # Where the recommended settings leave the class as it was, a change of one of them tells nothing.
     changed = ABLATION if whole and data == CHOSEN_FOR else ()
-    ablation = [_traced(untried, setting, "ablation", base, first, sizes) for setting in changed]
+    ablation = [traced_row(untried, setting, "ablation", base, first, sizes) for setting in changed]
     gathering.needs_some([row for row in ours if row.left])
     rows = [row for row in (*rows, *ours, *ablation) if row.left]
     repeats, unseen = base is not experiment, len(experiment.outputs("original")["forget_test"].labels)
     return Lasting(rows, list(runs), gathering.gaps, untried.gaps, repeats, unseen)
 
 
-def _traced(
+def traced_row(
     gathering: Gathering,
     setting: Setting,
     kind: Kind,
@@ -362,56 +358,22 @@ def _traced(
     return row
 
 
-def _kept_by(experiment: Experiment, everything: bool) -> Experiment | None:
+def kept_by(experiment: Experiment, everything: bool) -> Experiment | None:
     """The first replicate, where a record holds it or `everything` is asked; None for other data than CHOSEN_FOR."""
     base = first_replicate(experiment)
     return base if base.config.dataset == CHOSEN_FOR and (base.record is not None or everything) else None
 
 
-@dataclass(frozen=True)
-class Otherwise:
-    """What auditors find against whom no setting is trained, by the name of a model's row and by replicate."""
-
-    found: dict[str, dict[str, HeldOut]]
-    gaps: Gaps
-
-    def values(self, called: str, of: Callable[[HeldOut], float]) -> list[float]:
-        """A number of a model, of every replicate that has it."""
-        return [of(each) for each in self.found.get(called, {}).values()]
-
-
-OTHERWISE = (RECOMMENDED, DEEP)  # the settings that such auditors look at, beside the original and Retrain
-
-
-def otherwise(experiment: Experiment, everything: bool = False) -> Otherwise | None:
-    """What those auditors find over the replicates, as far as it is recorded; computed with `everything` alone.
-
-    None without recorded replicates, and where nothing is recorded.
-    """
-    if _kept_by(experiment, everything) is None:
-        return None
-    runs = replicates(experiment)
-    gathering, found = Gathering(), dict[str, dict[str, HeldOut]]()
-    asked: list[tuple[str, str, dict[str, Any]]] = [(title(name), name, {}) for name in ("original", "retrain")]
-    asked += [(setting.called, setting.method, setting.settings) for setting in OTHERWISE]
-    for called, method, settings in asked:
-        for which, run in runs.items():
-            there = run.with_settings(method, **settings) if settings else run
-            if (each := gathering.ask(f"{called}, {which}", held_out, there, method)) is not None:
-                found.setdefault(called, {})[which] = each
-    return Otherwise(found, gathering.gaps) if found else None
-
-
 def whatever_it_sees(experiment: Experiment) -> Returned | None:
     """From which images the class returns to the recommended settings, on the first replicate; None without any."""
-    if (base := _kept_by(experiment, everything=False)) is None or base is experiment:
+    if (base := kept_by(experiment, everything=False)) is None or base is experiment:
         return None
     return returned(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
 
 
 def swapped(experiment: Experiment) -> Swap | None:
     """What weights and statistics of the recommended settings do apart, on the first replicate; None without any."""
-    if (base := _kept_by(experiment, everything=False)) is None or base is experiment:
+    if (base := kept_by(experiment, everything=False)) is None or base is experiment:
         return None
     return swap(base.with_settings(RECOMMENDED.method, **RECOMMENDED.settings), RECOMMENDED.method)
 
@@ -432,9 +394,9 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
 
     None where nothing is, and nothing is computed without `everything`.
     """
-    if (base := _kept_by(experiment, everything)) is None:
+    if (base := kept_by(experiment, everything)) is None:
         return None
-    gathering, sizes = Gathering(), _sizes(experiment)
+    gathering, sizes = Gathering(), set_sizes(experiment)
     names = base.dataset.classes
     runs = {names[each]: base.variation(base.config.methods, forget_class=each) for each in chosen_on(base)}
     rows = [_published(name, base, sizes) for name in ("original", "retrain", SHRINK) if name in base.names]
@@ -442,7 +404,7 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
         for which, run in runs.items():
             if (climbed := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
                 row.left[which] = of_climb(climbed)
-    ours = [_traced(gathering, setting, "lasting", base, runs, sizes) for setting in CHOSEN_AMONG]
+    ours = [traced_row(gathering, setting, "lasting", base, runs, sizes) for setting in CHOSEN_AMONG]
     rows = [row for row in (*rows, *ours) if row.left]
     if not any(row.left for row in ours):
         return None
@@ -484,7 +446,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
 
     None where only the run's own class is known, and nothing is computed without `everything`.
     """
-    if (base := _kept_by(experiment, everything)) is None:
+    if (base := kept_by(experiment, everything)) is None:
         return None
     gathering, left, retrain = Gathering(), dict[str, dict[str, Left]](), dict[str, Left]()
     again, published = dict[str, Left](), dict[str, dict[str, BeforeAndAfter]]()
@@ -531,12 +493,12 @@ def search(experiment: Experiment) -> list[Row]:
     methods, seed = (SHRINK,), experiment.config.seed + 1
     names = experiment.dataset.classes
     runs = {names[each]: experiment.variation(methods, seed=seed, forget_class=each) for each in chosen_on(experiment)}
-    sizes, gathering = _sizes(experiment), Gathering()
+    sizes, gathering = set_sizes(experiment), Gathering()
     original = Row(title("original"), "original", "original", experiment.config.epochs * sum(sizes.values()), None)
     for which, run in runs.items():
         original.left[which] = of_trace(trace(run, "original"), {})
     settings = [_beside(f"rate {lr:g}, epochs {epochs}", "", lr=lr, epochs=epochs) for lr, epochs in GRID]
-    return [original, *(_traced(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
+    return [original, *(traced_row(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
 
 
 def cheapest(rows: Sequence[Row]) -> Row | None:
@@ -545,7 +507,7 @@ def cheapest(rows: Sequence[Row]) -> Row | None:
     Of several as cheap, the one that recalls least with SHOTS images. None where no row is within the limits.
     """
     original, *tried = rows
-    there = [row for row in tried if (row.mean(_after) or 0.0) <= GONE and _cost(original, row) <= COST]
+    there = [row for row in tried if (row.mean(after_re_estimation) or 0.0) <= GONE and _cost(original, row) <= COST]
     return min(there, key=lambda row: (row.passes, _shown(row)), default=None)
 
 
@@ -555,7 +517,7 @@ def _cost(original: Row, row: Row) -> float:
     return statistics.fmean(kept)
 
 
-def _sizes(experiment: Experiment) -> dict[GoesThrough, int]:
+def set_sizes(experiment: Experiment) -> dict[GoesThrough, int]:
     """How many images D_r and D_f have."""
     said = experiment.outputs("original")
     return {"remain": len(said["remain_train"].labels), "forget": len(said["forget_train"].labels)}
@@ -616,9 +578,9 @@ def in_one_picture(made: Lasting) -> dict[str, float] | None:
     told = {
         "Original": original.mean(_before),
         "Boundary Shrink": shrink.mean(_before),
-        "Boundary Shrink, after one unlabelled pass": shrink.mean(_after),
-        "The lasting method, after the same pass": lasting.mean(_after),
-        "Retrain": retrain.mean(_after),
+        "Boundary Shrink, after one unlabelled pass": shrink.mean(after_re_estimation),
+        "The lasting method, after the same pass": lasting.mean(after_re_estimation),
+        "Retrain": retrain.mean(after_re_estimation),
     }
     return {name: value for name, value in told.items() if value is not None}
 
@@ -627,7 +589,7 @@ def _before(left: Left) -> float:
     return left.before["forget_train"]
 
 
-def _after(left: Left) -> float:
+def after_re_estimation(left: Left) -> float:
     return left.after["forget_train"]
 
 
@@ -647,7 +609,7 @@ def cost_and_depth(made: Lasting) -> Figure | None:
     for row in rows:
         look = {"marker": next(shapes), "color": COLOUR} if row.kind == "lasting" else {"color": colour(row.method)}
         dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markersize": 8, "alpha": 0.8, "clip_on": False} | look
-        back = (row.mean(_after) or 0.0) >= WORTH
+        back = (row.mean(after_re_estimation) or 0.0) >= WORTH
         axes.plot(row.passes, _shown(row), label=row.called, fillstyle="none" if back else "full", **dot)
     axes.set(
         xscale="log",
@@ -672,7 +634,7 @@ def _shown(row: Row) -> float:
 
 
 NUMBERS: dict[str, tuple[str, Callable[[Left], float | None]]] = {
-    "D_f": ("D_f after, %", _after),
+    "D_f": ("D_f after, %", after_re_estimation),
     "D_ft": ("D_ft after, %", lambda left: left.after["forget_test"]),
     "D_rt": ("D_rt after, %", lambda left: left.after["remain_test"]),
     "threshold": ("threshold, %", lambda left: left.threshold),
@@ -695,8 +657,8 @@ def rungs_table(made: Lasting) -> Styler:
     if made.range(_shots) is not None:
         for row in made.rows:
             if row.kind in ("lasting", "published"):
-                table.loc[_heading(row), "numbers in Retrain's range"] = "{} of {}".format(*made.count_inside(row))
-    note = " ".join([made.gaps.shown(), f"{_over(made)}."]).strip()
+                table.loc[heading(row), "numbers in Retrain's range"] = "{} of {}".format(*made.count_inside(row))
+    note = " ".join([made.gaps.shown(), f"{means_over(made)}."]).strip()
     return as_table(table.fillna("–"), note)
 
 
@@ -709,10 +671,10 @@ def other_rungs_table(made: Lasting) -> Styler:
     table = _on_rungs(made, rungs)
     if table.apply(lambda column: column.str.startswith("≥")).any(axis=None):
         notes.append("≥: looking ended there, before half of the class was back.")
-    return as_table(table, " ".join([f"{_over(made)}.", *notes]))
+    return as_table(table, " ".join([f"{means_over(made)}.", *notes]))
 
 
-def _over(made: Lasting) -> str:
+def means_over(made: Lasting) -> str:
     """What the numbers of a table are means over, in words."""
     if len(made.replicates) == 1:
         return made.replicates[0].capitalize()
@@ -722,7 +684,7 @@ def _over(made: Lasting) -> str:
 
 
 def _on_rungs(made: Lasting, rungs: Sequence[str]) -> pd.DataFrame:
-    rows = {_heading(row): _cells(made, row, rungs) for row in made.rows if row.kind != "ablation"}
+    rows = {heading(row): cells(made, row, rungs) for row in made.rows if row.kind != "ablation"}
     ends = {called: made.range(of) for called, of in (NUMBERS[name] for name in rungs)}
     if any(ends.values()):
         rows["range of the Retrains"] = {
@@ -733,13 +695,13 @@ def _on_rungs(made: Lasting, rungs: Sequence[str]) -> pd.DataFrame:
 
 def ablation_table(made: Lasting) -> Styler | None:
     """The recommended settings, and each of ABLATION, with the first seed; None where none is known."""
-    says = {setting.called: setting.says for setting in (RECOMMENDED, FROZEN, DEEP, *ABLATION)}
+    says = {setting.called: setting.says for setting in (RECOMMENDED, FROZEN, *ABLATION)}
     rows = {}
     for row in made.rows:
         if row.called in says and row.kind in ("lasting", "ablation"):
             first = {which: left for which, left in row.left.items() if which == made.replicates[0]}
             name = f"{in_html(row.called)}<br><small>{sets_named(says[row.called])}</small>"
-            rows[name] = _cells(made, replace(row, left=first), HEADLINES)
+            rows[name] = cells(made, replace(row, left=first), HEADLINES)
     note = " ".join([f"{made.replicates[0].capitalize()} alone.", made.untried.shown()]).strip()
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), note) if len(rows) > 1 else None
 
@@ -747,23 +709,22 @@ def ablation_table(made: Lasting) -> Styler | None:
 def changes(made: Lasting) -> dict[str, tuple[Left, Left]]:
     """By what is changed of the recommended settings, what they leave and what the change leaves, on the first seed."""
     first, recommended = made.replicates[0], made.row(RECOMMENDED.called)
-    others = [setting.called for setting in OF_OTHERS]
     if recommended is None or first not in recommended.left:
         return {}
     return {
         row.called: (recommended.left[first], row.left[first])
         for row in made.rows
-        if row.kind == "ablation" and row.called not in others and first in row.left
+        if row.kind == "ablation" and row.called != HELD.called and first in row.left
     }
 
 
-def _heading(row: Row) -> str:
+def heading(row: Row) -> str:
     """The name of a row as HTML; what stands in its brackets is set small, below it."""
     name, _, rest = row.called.partition(" (")
     return in_html(name) + (f"<br><small>{in_html(rest.removesuffix(')'))}</small>" if rest else "")
 
 
-def _cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
+def cells(made: Lasting, row: Row, rungs: Sequence[str]) -> dict[str, str]:
     cells = {}
     for name in rungs:
         called, of = NUMBERS[name]
@@ -796,32 +757,6 @@ def classes_table(made: EveryClass | None, setting: Setting = RECOMMENDED) -> St
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
 
 
-BESIDE: dict[str, Callable[[Left], float]] = {
-    "D_rt after, points": lambda left: left.after["remain_test"],
-    "threshold, points": lambda left: left.threshold,
-    f"{SHOTS} shots, points": _shots,
-    "probe, points": lambda left: left.probe,
-}
-
-
-def beside_each_retrain_table(made: EveryClass | None) -> Styler | None:
-    """What both settings leave less what the Retrain of the same class shows, in points: means, least and most.
-
-    None without a class whose Retrain is known.
-    """
-    if made is None or not made.retrain:
-        return None
-    rows: dict[str, dict[str, str]] = {}
-    for setting in (RECOMMENDED, DEEP):
-        for called, of in BESIDE.items():
-            if values := made.beyond_retrain(setting.called, of):
-                ends = f"{min(values):+.1f}&nbsp;to&nbsp;{max(values):+.1f}"
-                shown = f"{statistics.fmean(values):+.1f}<br><small>{ends}</small>"
-                rows.setdefault(in_html(setting.called), {})[sets_named(called)] = shown
-    note = "The difference from the Retrain of the same class, a mean over the classes; small: the least and the most."
-    return as_table(pd.DataFrame.from_dict(rows, orient="index"), note)
-
-
 def published_classes_table(made: EveryClass | None) -> Styler | None:
     """D_f of each published method before and after re-estimation, and D_rt after it, a row a class; in percent."""
     if made is None or not made.published:
@@ -842,30 +777,6 @@ def _from_to(found: BeforeAndAfter) -> str:
     return f"{ends}<br><small>{after['remain_test']:.1f}</small>"
 
 
-ONE_EARLIER = "linear probe, one block earlier"  # where DEEP has an adversary
-AUDITORS: dict[str, Callable[[HeldOut], float]] = {
-    "nearest neighbours": lambda found: found.neighbours,
-    "small network": lambda found: found.network,
-    ONE_EARLIER: lambda found: found.earlier,
-    "linear probe, two blocks earlier": lambda found: found.two_earlier,
-}
-UNTRAINED = [auditor for auditor in AUDITORS if auditor != ONE_EARLIER]
-
-
-def otherwise_table(made: Otherwise | None) -> Styler | None:
-    """What each of AUDITORS recalls of D_ft in percent, a row a model: means, and from least to most."""
-    if made is None:
-        return None
-    rows = {}
-    for called in made.found:
-        values = {auditor: made.values(called, of) for auditor, of in AUDITORS.items()}
-        rows[in_html(called)] = {
-            f"{auditor}, %": f"{statistics.fmean(each):.1f} ({min(each):.1f} to {max(each):.1f})"
-            for auditor, each in values.items()
-        }
-    return as_table(pd.DataFrame.from_dict(rows, orient="index"), made.gaps.shown())
-
-
 def costs_table(made: Lasting) -> Styler:
     """What each row costs: images that go through training, how often less than Retrain, and images of D_r it sees."""
     rows = {}
@@ -876,5 +787,5 @@ def costs_table(made: Lasting) -> Styler:
                 "images through training": f"{row.passes:,}",
                 "times fewer than Retrain": "–" if (fewer := made.fewer(row)) is None else three_digits(fewer),
             }
-            rows[_heading(row)] = cells | {f"images of {set_title('remain_train')} that it sees": seen}
+            rows[heading(row)] = cells | {f"images of {set_title('remain_train')} that it sees": seen}
     return as_table(pd.DataFrame.from_dict(rows, orient="index"))
