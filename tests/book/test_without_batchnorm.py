@@ -177,7 +177,7 @@ def test_a_record_shows_what_it_has_and_nothing_is_computed_unasked(tmp_path: Pa
     assert all(set(run.rates.methods) == {SHRINK, "boundary_expanding"} for run in found.runs)
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
     leave_record(experiment, tmp_path / "book" / "small")
-    monkeypatch.setattr(without_batchnorm, "ASKED_ON", {"digits": 2})
+    monkeypatch.setattr(without_batchnorm, "ASKED_ON", {"digits": (2, 2)})
     shown = compared(small_experiment(tmp_path / "shown", **changes))
     assert shown.runs == found.runs and len(shown.gaps.not_recorded) == 9, "three more runs, each of three artefacts"
     rates = without_batchnorm.over_rates
