@@ -490,15 +490,19 @@ def search(experiment: Experiment) -> list[Row]:
     A row a point, and first that of the original. Of the digits and the faces these classes are not reported; that seed
     is one of the five over which their recorded replicates report another class.
     """
-    methods, seed = (SHRINK,), experiment.config.seed + 1
-    names = experiment.dataset.classes
-    runs = {names[each]: experiment.variation(methods, seed=seed, forget_class=each) for each in chosen_on(experiment)}
-    sizes, gathering = set_sizes(experiment), Gathering()
-    original = Row(title("original"), "original", "original", experiment.config.epochs * sum(sizes.values()), None)
-    for which, run in runs.items():
-        original.left[which] = of_trace(trace(run, "original"), {})
     settings = [_beside(f"rate {lr:g}, epochs {epochs}", "", lr=lr, epochs=epochs) for lr, epochs in GRID]
-    return [original, *(traced_row(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
+    return tried(experiment, experiment.config.seed + 1, ("original",), settings)
+
+
+def tried(experiment: Experiment, seed: int, models: Sequence[str], settings: Sequence[Setting]) -> list[Row]:
+    """What settings leave of the classes `chosen_on` with some seed: a row each, after those of some `models`."""
+    names, gathering, sizes = experiment.dataset.classes, Gathering(), set_sizes(experiment)
+    methods = [SHRINK, *(name for name in models if name != "original")]
+    runs = {names[each]: experiment.variation(methods, seed=seed, forget_class=each) for each in chosen_on(experiment)}
+    rows = [_published(name, experiment, sizes) for name in models]
+    for row in rows:
+        row.left.update({which: of_trace(trace(run, row.method), {}) for which, run in runs.items()})
+    return [*rows, *(traced_row(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
 
 
 def cheapest(rows: Sequence[Row]) -> Row | None:
@@ -507,11 +511,11 @@ def cheapest(rows: Sequence[Row]) -> Row | None:
     Of several as cheap, the one that recalls least with SHOTS images. None where no row is within the limits.
     """
     original, *tried = rows
-    there = [row for row in tried if (row.mean(after_re_estimation) or 0.0) <= GONE and _cost(original, row) <= COST]
+    there = [row for row in tried if (row.mean(after_re_estimation) or 0.0) <= GONE and lost(original, row) <= COST]
     return min(there, key=lambda row: (row.passes, _shown(row)), default=None)
 
 
-def _cost(original: Row, row: Row) -> float:
+def lost(original: Row, row: Row) -> float:
     """Points of D_rt that a row has less than the original, on the replicates of the row."""
     kept = [original.left[which].after["remain_test"] - left.after["remain_test"] for which, left in row.left.items()]
     return statistics.fmean(kept)
