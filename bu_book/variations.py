@@ -165,6 +165,7 @@ def model_called(there: Experiment, change: Mapping[str, Any]) -> str:
     config = there.config
     called = config.model + ("" if config.model in models.ONE_WIDTH else f", width {config.width:g}")
     called += f", {config.epochs} epochs at lr {config.lr:g}" if {"epochs", "lr"} & set(change) else ""
+    called += f", pretrained for {config.pretraining['epochs']} epochs" if "pretraining" in change else ""
     return called + (f", {config.precision}" if "precision" in change else "")
 
 

@@ -163,7 +163,7 @@ def _thawed(value: Any) -> Any:
 COMPOUND = ("methods", "unlearning", "data", "pretraining", "forget", "elsewhere", "requests", "beside")
 
 # What may differ elsewhere.
-ELSEWHERE = ("model", "width", "forget_class", "seed", "epochs", "lr", "precision")
+ELSEWHERE = ("model", "pretraining", "width", "forget_class", "seed", "epochs", "lr", "precision")
 
 # The fields whose annotation says all that there is to check.
 SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)

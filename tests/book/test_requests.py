@@ -19,7 +19,11 @@ from tests.helpers import small_experiment
 
 CLASSES = {"classes": [4, 7]}
 IMAGES = {"share": 0.1}
-ABOUT_ONE_CLASS = ("index", "lasting", "deep")  # the opening page asks each question by itself, and says why there is no answer
+ABOUT_ONE_CLASS = (
+    "index",
+    "lasting",
+    "deep",
+)  # the opening page asks each question by itself, and says why there is no answer
 ELSEWHERE = [{"seed": 1}, {"forget_class": 0}]
 
 

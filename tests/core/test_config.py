@@ -53,6 +53,7 @@ REFUSED = [
     ({"elsewhere": [{1: 1}]}, "elsewhere=1", "allowed: model"),
     ({"elsewhere": [{"lr": NAN}]}, "elsewhere: lr=nan", "a finite number"),
     ({"elsewhere": [{"precision": "auto"}]}, "elsewhere: precision='auto'", "allowed: fp32, bf16"),
+    ({"elsewhere": [{"pretraining": {"source": "others"}}]}, "elsewhere: pretraining.source='others'", "data.others"),
     ({"unlearning": {1: {}}}, "unlearning=1", "allowed: retrain"),
     ({"unlearning": {SHRINK: {2: 1}}}, f"unlearning.{SHRINK}=2", "allowed: epochs"),
     ({"unlearning": {"retrain": {2: 1}}}, "unlearning.retrain.2", "retrain has no settings"),
@@ -354,3 +355,16 @@ def test_whatever_a_field_is_given_makes_a_config_or_one_line(field: str):
         except SettingError as error:
             assert str(error).isprintable()
             assert len(str(error)) < 1500
+
+
+def test_another_network_may_be_pretrained_for_longer_elsewhere():
+    longer = {"model": "resnet50", "pretraining": {"source": "others", "epochs": 40}}
+    known = {"source": "others", "epochs": 12}
+    config = Config(
+        dataset="faces", data={"others": 150}, model="resnet18", width=1, pretraining=known, elsewhere=[longer]
+    )
+    (change,) = config.elsewhere
+    assert change["model"] == "resnet50" and change["pretraining"]["epochs"] == 40
+    assert config.as_dict()["elsewhere"] == [
+        {"model": "resnet50", "pretraining": {"source": "others", "file": None, "epochs": 40, "lr": 0.05}}
+    ]
