@@ -302,15 +302,17 @@ def test_the_box_says_what_comes_back_and_who_is_told_by_how_much():
     assert none.startswith("**Not by re-estimation.** No audit tells any of the 1 from a model that never saw")
 
 
-def test_a_ladder_of_people_says_that_its_models_were_trained_once_more(experiment: Experiment, climbed: Climbed):
-    said = "A record keeps no weights of people, so the models of this ladder were trained once more"
-    assert said not in templates("audit").which_models(climbed)
-    assert said in templates("audit").which_models(replace(climbed, trained_again=True))
-    assert not audit._other_models(experiment, climbed.readings)
+def test_a_ladder_of_other_networks_names_the_model_that_differs_most(experiment: Experiment, climbed: Climbed):
+    said = "The models of this ladder were trained once more, on another machine"
+    assert climbed.apart is None and said not in templates("audit").which_models(climbed)
+    words = templates("audit").which_models(replace(climbed, apart=("finetune", 60.4)))
+    assert said in words and "differs most for Finetune, by 60 points with one seed." in words
     shown = climbed.readings["boundary_shrink"]["output"][0]
     assert shown.value is not None
-    other = {"boundary_shrink": {"output": [replace(shown, value=shown.value + 1)]}}
-    assert audit._other_models(experiment, other)
+    runs = list(audit.replicates(experiment).values())[:1]
+    for away, found in ((0.5, None), (30.0, ("boundary_shrink", pytest.approx(30.0)))):
+        other = {"boundary_shrink": {"output": [replace(shown, value=shown.value + away)]}}
+        assert audit._apart(runs, other) == found
 
 
 def test_the_words_of_a_rung_name_who_lies_outside():
