@@ -141,3 +141,13 @@ def test_widening_and_pruning_leave_their_model_alone(model: Classifier):
         for parameter in (*wide.parameters(), *narrow.parameters()):
             parameter.zero_()
     assert same_state(model, before)
+
+
+def test_the_branches_of_a_resnet50_come_in_one_by_one():
+    """Its blocks hand on what they are given at the start; those of a ResNet-18 do not."""
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for name, shallow in (("resnet50", True), ("resnet18", False)):
+        model = build(name, 3, 2, 1, seed=0).eval()
+        second = model.body[4][1]  # the second block of the first stage, which changes no shape
+        given = model.body[4][0](model.body[:4](images))
+        assert torch.equal(second(given), given) == shallow
