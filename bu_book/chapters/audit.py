@@ -216,6 +216,10 @@ class Climbed:
             return False
         return not _lowest(rung, ends[0]) <= value <= ends[1]
 
+    def beside_retrains(self, row: str) -> bool:
+        """Whether a row climbed, and Retrains to compare it with."""
+        return row in self.readings and self.retrains > 0
+
     def told_apart(self, row: str) -> list[str]:
         """The rungs that tell a model from Retrain."""
         return [rung for rung in RUNGS if self.told_by(row, rung)]

@@ -1,7 +1,7 @@
 """The deep setting of the lasting method: whether the features forget as well, and who still finds the class there.
 
-Its steps play against linear probes of the features, so this page also asks auditors whom no setting is trained
-against, and puts the setting beside the Retrain of every class.
+Its steps play against linear probes of the features, so this page also asks auditors of other kinds and of earlier
+blocks, and puts the setting beside the Retrain of every class.
 """
 
 import itertools
@@ -26,20 +26,20 @@ from ..measured.lasting import held_out
 from ..replicates import replicates
 from ..style import as_table, colour, in_html, number, sets_named, title
 from . import audit, lasting
-from .lasting import COST, DEEP, GONE, RECOMMENDED, SHOTS, SHRINK, EveryClass, Lasting, Left, Row, Setting
+from .lasting import DEEP, RECOMMENDED, SHOTS, SHRINK, EveryClass, Lasting, Left, Row, Setting
 
 
 def _of_deep(called: str, says: str, **change: Any) -> Setting:
     return replace(DEEP, called=called, says=says, settings=DEEP.settings | change)
 
 
-# Each changes one thing of DEEP; looked at with the first seed alone.
-PARTS = (
+# DEEP with some of what makes it deep taken away; looked at with the first seed alone.
+TAKEN_AWAY = (
     _of_deep("old output row", "the class's row stays as it was", output_row="kept"),
     _of_deep("one adversary", "none a block earlier", adversary_before=0.0),
     _of_deep("no adversary", "the row alone is learned anew", adversary=0.0, adversary_before=0.0),
 )
-OLD_ROW, _, NO_ADVERSARY = PARTS
+OLD_ROW, ONE_ADVERSARY, NO_ADVERSARY = TAKEN_AWAY
 
 
 # --- what is measured ---------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ OLD_ROW, _, NO_ADVERSARY = PARTS
 
 @dataclass(frozen=True)
 class OffTheLadder:
-    """What auditors find against whom no setting is trained, by the name of a model's row and by replicate."""
+    """What auditors find who are not on the ladder, by the name of a model's row and by replicate."""
 
     found: dict[str, dict[str, HeldOut]]
     gaps: Gaps
@@ -61,49 +61,61 @@ class OffTheLadder:
 class Deep:
     """The deep setting of a run beside the others of the chapter on lasting.
 
-    `parts`: what PARTS leave on the first replicate. `told_by`: the audits of the ladder that tell the setting from a
-    Retrain, by title; None where it was not on it. `off_the_ladder` and `every_class`: None where nothing is recorded.
+    `over_seeds`: every row of that chapter. `taken_away`: what each of TAKEN_AWAY leaves on the first replicate.
+    `told_by`: the audits of the ladder that tell the setting from a Retrain, by title; `by_slack`: those that do not by
+    their slack alone; None where it did not climb beside Retrains. `off_the_ladder` and `every_class`: None where there
+    is nothing recorded.
     """
 
-    lasting: Lasting
-    parts: dict[str, Left]
+    over_seeds: Lasting
+    taken_away: dict[str, Left]
     told_by: list[str] | None
+    by_slack: list[str] | None
     off_the_ladder: OffTheLadder | None
     every_class: EveryClass | None
 
     @property
     def row(self) -> Row | None:
-        """The setting as it is, untuned; None where it was not tried over several seeds."""
-        return self.lasting.row(DEEP.called) if self.lasting.range(lasting.after_re_estimation) else None
+        """The setting as it was made for CIFAR-10; None where it was not tried, or beside fewer than two Retrains."""
+        return self.over_seeds.row(DEEP.called) if self.over_seeds.range(lasting.after_re_estimation) else None
 
 
 def measure(experiment: Experiment, everything: bool = False) -> Deep:
-    """The deep setting over the replicates of a run, as far as it is recorded, or all of it with `everything`."""
+    """The deep setting over the replicates of a run, as far as it is recorded.
+
+    With `everything`, what a record of replicates keeps is computed, but for the ladder, which is the audits' own.
+    """
+    told_by, by_slack = _on_the_ladder(experiment)
     return Deep(
         lasting.measure(experiment, everything),
-        _parts(experiment, everything),
-        _told_by(experiment),
+        _taken_away(experiment, everything),
+        told_by,
+        by_slack,
         off_the_ladder(experiment, everything),
         lasting.every_class(experiment, everything),
     )
 
 
-def _parts(experiment: Experiment, everything: bool) -> dict[str, Left]:
+def _taken_away(experiment: Experiment, everything: bool) -> dict[str, Left]:
     if (base := lasting.kept_by(experiment, everything)) is None:
         return {}
     which, sizes, gathering = f"seed {base.config.seed}", lasting.set_sizes(experiment), Gathering()
-    rows = [lasting.traced_row(gathering, each, "ablation", base, {which: base}, sizes) for each in PARTS]
+    rows = [lasting.traced_row(gathering, each, "ablation", base, {which: base}, sizes) for each in TAKEN_AWAY]
     return {row.called: row.left[which] for row in rows if row.left}
 
 
-def _told_by(experiment: Experiment) -> list[str] | None:
+def _on_the_ladder(experiment: Experiment) -> tuple[list[str] | None, list[str] | None]:
     with suppress(NotRecorded, CannotTest):
         made = audit.climbed(experiment)
-        if "lasting_deep" in made.readings and made.range("output"):
-            return [audit.RUNGS[rung].title.lower() for rung in made.told_apart("lasting_deep")]
-    return None
+        if made.beside_retrains(ON_THE_LADDER):
+            inside = [rung for rung in audit.RUNGS if made.by_slack(ON_THE_LADDER, rung)]
+            told = made.told_apart(ON_THE_LADDER), inside
+            by_title, by_slack = ([audit.RUNGS[rung].title.lower() for rung in rungs] for rungs in told)
+            return by_title, by_slack
+    return None, None
 
 
+ON_THE_LADDER = "lasting_deep"  # the setting's row there
 LOOKED_AT = (RECOMMENDED, DEEP)  # the settings that the other auditors look at, beside the original and Retrain
 
 
@@ -137,22 +149,18 @@ def search(experiment: Experiment) -> list[Row]:
     A row a point, after those of the original and of Retrain.
     """
     points = [_of_deep(f"rate {lr:g}, epochs {epochs}", "", lr=lr, epochs=epochs) for lr, epochs in GRID]
-    return lasting.tried(experiment, experiment.config.seed + ANOTHER_SEED, ("original", "retrain"), points)
+    return lasting.on_other_classes(experiment, experiment.config.seed + ANOTHER_SEED, ("original", "retrain"), points)
 
 
-def nearest(rows: Sequence[Row]) -> Row | None:
+def most_like_retrain(rows: Sequence[Row]) -> Row | None:
     """The rule of the search: what shows about as much of the class as Retrain, to few shots and to a probe.
 
-    Of the rows within the limits of the other search, GONE and COST, that which is the fewest points off on the sum of
-    both recalls, each class beside its own Retrain. None where no row is within them.
+    Of the rows within the limits of the other search, that which is the fewest points off on the sum of both recalls,
+    each class beside its own Retrain. None where no row is within them.
     """
     original, retrain, *points = rows
-    there = [
-        row
-        for row in points
-        if (row.mean(lasting.after_re_estimation) or 0.0) <= GONE and lasting.lost(original, row) <= COST
-    ]
-    return min(there, key=lambda row: off_retrain(retrain, row), default=None)
+    within = lasting.within_limits(original, points)
+    return min(within, key=lambda row: off_retrain(retrain, row), default=None)
 
 
 def off_retrain(retrain: Row, row: Row) -> float:
@@ -165,7 +173,7 @@ def off_retrain(retrain: Row, row: Row) -> float:
 
 
 def who_finds_it(made: Deep) -> Figure | None:
-    """How much of D_ft each auditor recalls of four models, and from least to most of the Retrains.
+    """How much of D_ft each auditor recalls of three models, and from least to most of the Retrains.
 
     None where the setting was not tried over several seeds.
     """
@@ -200,14 +208,14 @@ _MARKS: dict[str, dict[str, Any]] = {
 
 def _recalled(made: Deep, called: str) -> dict[str, list[float]]:
     """The recalls of a model by the auditor's name, of every replicate."""
-    row, off = made.lasting.row(called), made.off_the_ladder
-    found = {} if row is None else {auditor: row.values(of) for auditor, of in ON_THE_LADDER.items()}
+    row, off = made.over_seeds.row(called), made.off_the_ladder
+    found = {} if row is None else {auditor: row.values(of) for auditor, of in OF_THE_LAST_FEATURES.items()}
     if off is not None and called in off.found:
         found |= {auditor: off.values(called, of) for auditor, of in AUDITORS.items()}
     return found
 
 
-ON_THE_LADDER: dict[str, Callable[[Left], float]] = {
+OF_THE_LAST_FEATURES: dict[str, Callable[[Left], float]] = {
     f"{SHOTS} labelled images": lambda left: left.shots,
     "linear probe": lambda left: left.probe,
 }
@@ -219,34 +227,41 @@ def beside_retrain_table(made: Deep) -> Styler | None:
     None where the setting was not tried over several seeds.
     """
     named = [title("original"), title(SHRINK), RECOMMENDED.called, DEEP.called, lasting.DEEP_TUNED_TITLE]
-    rows = [row for called in named if (row := made.lasting.row(called)) is not None]
+    rows = [row for called in named if (row := made.over_seeds.row(called)) is not None]
     if made.row is None:
         return None
-    columns = {lasting.heading(row): lasting.cells(made.lasting, row, list(lasting.NUMBERS)) for row in rows}
-    ends = {sets_named(called): made.lasting.range(of) for called, of in lasting.NUMBERS.values()}
+    columns = {lasting.heading(row): lasting.cells(made.over_seeds, row, list(lasting.NUMBERS)) for row in rows}
+    ends = {sets_named(called): made.over_seeds.range(of) for called, of in lasting.NUMBERS.values()}
     columns["range of the Retrains"] = {
         called: f"{known[0]:.1f}&nbsp;to&nbsp;{known[1]:.1f}" for called, known in ends.items() if known
     }
-    return as_table(pd.DataFrame(columns).fillna("–"), f"{lasting.means_over(made.lasting)}.")
+    return as_table(pd.DataFrame(columns).fillna("–"), f"{lasting.means_over(made.over_seeds)}. {THRESHOLD}")
 
 
-def parts_table(made: Deep) -> Styler | None:
-    """What the setting leaves on the first seed, and what each of PARTS leaves; None where none is known."""
-    row = made.row
-    if row is None or not made.parts:
+def taken_away_table(made: Deep) -> Styler | None:
+    """What the setting leaves on the first seed, what each of TAKEN_AWAY leaves, and that seed's Retrain.
+
+    None where nothing was taken away.
+    """
+    first = made.over_seeds.replicates[0]
+    whole, retrain = (row.left.get(first) if row else None for row in (made.row, made.over_seeds.row(title("retrain"))))
+    if whole is None or not made.taken_away:
         return None
-    first = made.lasting.replicates[0]
-    rows = {"the deep setting": row.left[first]} | {
-        f"{in_html(each.called)}<br><small>{sets_named(each.says)}</small>": made.parts[each.called]
-        for each in PARTS
-        if each.called in made.parts
+    rows = {"the deep setting": whole} | {
+        f"{in_html(each.called)}<br><small>{sets_named(each.says)}</small>": made.taken_away[each.called]
+        for each in TAKEN_AWAY
+        if each.called in made.taken_away
     }
+    rows |= {title("retrain"): retrain} if retrain else {}
     shown = {
         name: {sets_named(called): number(of(left)) for called, of in lasting.NUMBERS.values()}
         for name, left in rows.items()
     }
-    return as_table(pd.DataFrame.from_dict(shown, orient="index"), f"{first.capitalize()} alone.")
+    return as_table(pd.DataFrame.from_dict(shown, orient="index"), f"{first.capitalize()} alone. {THRESHOLD}")
 
+
+# Under the tables that have this column.
+THRESHOLD = "Threshold: of our models without a new row, after the class's output row was erased."
 
 ONE_EARLIER = "linear probe, one block earlier"  # where DEEP has an adversary
 TWO_EARLIER = "linear probe, two blocks earlier"
@@ -274,11 +289,12 @@ def off_the_ladder_table(made: Deep) -> Styler | None:
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), found.gaps.shown())
 
 
-BESIDE: dict[str, Callable[[Left], float]] = {
+BESIDE: dict[str, Callable[[Left], float | None]] = {
     "D_rt after, points": lambda left: left.after["remain_test"],
     "threshold, points": lambda left: left.threshold,
     f"{SHOTS} shots, points": lambda left: left.shots,
     "probe, points": lambda left: left.probe,
+    "steps to relearn": lambda left: left.relearn_few,
 }
 
 
@@ -297,5 +313,8 @@ def beside_each_retrain_table(made: Deep) -> Styler | None:
                 ends = f"{min(values):+.1f}&nbsp;to&nbsp;{max(values):+.1f}"
                 shown = f"{statistics.fmean(values):+.1f}<br><small>{ends}</small>"
                 rows.setdefault(in_html(setting.called), {})[sets_named(called)] = shown
-    note = "The difference from the Retrain of the same class, a mean over the classes; small: the least and the most."
+    note = (
+        f"The difference from the one Retrain of the same class, a mean over {len(every.retrain)} classes; small: the "
+        "least and the most."
+    )
     return as_table(pd.DataFrame.from_dict(rows, orient="index"), note)

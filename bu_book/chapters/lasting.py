@@ -56,6 +56,14 @@ class Setting:
     says: str
     sees: int = 0
 
+    @property
+    def erased(self) -> bool:
+        """Whether the class's output row is erased before a threshold is shifted, as whoever hands a model out can do.
+
+        A row that was learned anew stays.
+        """
+        return self.settings.get("output_row") != "relearned"
+
 
 # One epoch over D_f towards the original's answer without the class, beside unlabelled remaining images that give
 # BatchNorm its statistics. Chosen on other classes than those that are reported: see `chosen`.
@@ -177,12 +185,9 @@ class Left:
     relearn_few: float | None
 
 
-def of_trace(found: Trace, settings: Mapping[str, Any]) -> Left:
-    """A model that was made with these settings; the threshold is that of an erased output row, unless it is a new one.
-
-    Whoever hands a model out can erase the row.
-    """
-    threshold = found.threshold if settings.get("output_row") == "relearned" else found.erased
+def of_trace(found: Trace, erased: bool) -> Left:
+    """A model by its trace; the threshold is that of the model with the class's output row `erased`, or as it is."""
+    threshold = found.erased if erased else found.threshold
     recalls = with_five(found.few_shot), found.probe.recall
     return Left(found.before, found.after, threshold, *recalls, found.relearn_remaining, _steps(found.relearn_few))
 
@@ -354,7 +359,7 @@ def traced_row(
     for which, run in runs.items():
         there = run.with_settings(setting.method, **setting.settings)
         if (traced := gathering.ask(f"{row.called}, {which}", trace, there, setting.method)) is not None:
-            row.left[which] = of_trace(traced, setting.settings)
+            row.left[which] = of_trace(traced, setting.erased)
     return row
 
 
@@ -435,10 +440,14 @@ class EveryClass:
         """What the recommended settings leave, by class."""
         return self.left.get(RECOMMENDED.called, {})
 
-    def beyond_retrain(self, setting: str, of: Callable[[Left], float]) -> list[float]:
-        """A number less the same of the class's own Retrain, of every class that has one."""
-        left = self.left.get(setting, {})
-        return [of(each) - of(self.retrain[name]) for name, each in left.items() if name in self.retrain]
+    def beyond_retrain(self, setting: str, of: Callable[[Left], float | None]) -> list[float]:
+        """A number less the same of the class's own Retrain, of every class that has both."""
+        pairs = [
+            (of(each), of(self.retrain[name]))
+            for name, each in self.left.get(setting, {}).items()
+            if name in self.retrain
+        ]
+        return [one - other for one, other in pairs if one is not None and other is not None]
 
 
 def every_class(experiment: Experiment, everything: bool = False) -> EveryClass | None:
@@ -454,7 +463,7 @@ def every_class(experiment: Experiment, everything: bool = False) -> EveryClass 
 
     def traced(setting: Setting, run: Experiment, called: str) -> Left | None:
         found = gathering.ask(called, trace, run.with_settings(setting.method, **setting.settings), setting.method)
-        return None if found is None else of_trace(found, setting.settings)
+        return None if found is None else of_trace(found, setting.erased)
 
     for label, name in enumerate(base.dataset.classes):
         there = _of_class(first, label)
@@ -491,34 +500,49 @@ def search(experiment: Experiment) -> list[Row]:
     is one of the five over which their recorded replicates report another class.
     """
     settings = [_beside(f"rate {lr:g}, epochs {epochs}", "", lr=lr, epochs=epochs) for lr, epochs in GRID]
-    return tried(experiment, experiment.config.seed + 1, ("original",), settings)
+    return on_other_classes(experiment, experiment.config.seed + 1, ("original",), settings)
 
 
-def tried(experiment: Experiment, seed: int, models: Sequence[str], settings: Sequence[Setting]) -> list[Row]:
-    """What settings leave of the classes `chosen_on` with some seed: a row each, after those of some `models`."""
-    names, gathering, sizes = experiment.dataset.classes, Gathering(), set_sizes(experiment)
+def on_other_classes(
+    experiment: Experiment, seed: int, models: Sequence[str], settings: Sequence[Setting]
+) -> list[Row]:
+    """What settings leave of the classes `chosen_on` with some seed: a row each, after those of some `models`.
+
+    Raises NotRecorded where a record lacks any of it.
+    """
+    names, sizes = experiment.dataset.classes, set_sizes(experiment)
     methods = [SHRINK, *(name for name in models if name != "original")]
     runs = {names[each]: experiment.variation(methods, seed=seed, forget_class=each) for each in chosen_on(experiment)}
     rows = [_published(name, experiment, sizes) for name in models]
     for row in rows:
-        row.left.update({which: of_trace(trace(run, row.method), {}) for which, run in runs.items()})
-    return [*rows, *(traced_row(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
+        row.left.update({which: of_trace(trace(run, row.method), erased=False) for which, run in runs.items()})
+    for setting in settings:
+        row = _of_setting(setting, "lasting", experiment, sizes)
+        for which, run in runs.items():
+            there = run.with_settings(setting.method, **setting.settings)
+            row.left[which] = of_trace(trace(there, setting.method), setting.erased)
+        rows.append(row)
+    return rows
 
 
 def cheapest(rows: Sequence[Row]) -> Row | None:
-    """The rule of the search: of the rows within GONE and COST of the first, the original, that with fewest images.
+    """The rule of the search: of the rows `within_limits` of the first, the original, that with fewest images.
 
     Of several as cheap, the one that recalls least with SHOTS images. None where no row is within the limits.
     """
-    original, *tried = rows
-    there = [row for row in tried if (row.mean(after_re_estimation) or 0.0) <= GONE and lost(original, row) <= COST]
-    return min(there, key=lambda row: (row.passes, _shown(row)), default=None)
+    original, *points = rows
+    return min(within_limits(original, points), key=lambda row: (row.passes, _shown(row)), default=None)
 
 
-def lost(original: Row, row: Row) -> float:
-    """Points of D_rt that a row has less than the original, on the replicates of the row."""
-    kept = [original.left[which].after["remain_test"] - left.after["remain_test"] for which, left in row.left.items()]
-    return statistics.fmean(kept)
+def within_limits(original: Row, rows: Sequence[Row]) -> list[Row]:
+    """The rows that leave at most GONE percent of D_f and cost at most COST points of D_rt beside the original."""
+
+    def cost(row: Row) -> float:
+        return statistics.fmean(
+            original.left[which].after["remain_test"] - left.after["remain_test"] for which, left in row.left.items()
+        )
+
+    return [row for row in rows if statistics.fmean(row.values(after_re_estimation)) <= GONE and cost(row) <= COST]
 
 
 def set_sizes(experiment: Experiment) -> dict[GoesThrough, int]:
