@@ -109,7 +109,7 @@ LASTING = (RECOMMENDED, FEWER, DEEP, NO_IMAGE, *MORE_TRAINING, FROZEN)
 FEW_INVERSIONS = {"inversions": 64, "inversion_steps": 100}
 TUNED: dict[str, dict[str, Any]] = {"digits": {"lr": 0.03, "epochs": 1}, "faces": {"lr": 0.01, "epochs": 1}}
 TUNED_TITLE = "lasting method (tuned to these data)"
-DEEP_TUNED: dict[str, dict[str, Any]] = {}
+DEEP_TUNED: dict[str, dict[str, Any]] = {"digits": {"lr": 0.01, "epochs": 5}, "faces": {"lr": 0.003, "epochs": 20}}
 DEEP_TUNED_TITLE = "lasting method (deep, tuned to these data)"
 
 
