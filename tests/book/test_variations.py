@@ -248,8 +248,11 @@ def test_the_nearest_training_is_the_one_with_the_papers_numbers():
     ("wrong", "message"),
     [
         ("allcnn_groupnorm", "elsewhere='allcnn_groupnorm': must be a list of mappings"),
-        ([{}], "elsewhere={}: must be a mapping with some of model, width, forget_class, seed, epochs"),
-        ([{"momentum": 0}], "elsewhere='momentum': allowed: model, width, forget_class, seed, epochs, lr, precision"),
+        ([{}], "elsewhere={}: must be a mapping with some of model, pretraining, width, forget_class, seed, epochs"),
+        (
+            [{"momentum": 0}],
+            "elsewhere='momentum': allowed: model, pretraining, width, forget_class, seed, epochs, lr, precision",
+        ),
         ([{"precision": "auto"}], "elsewhere: precision='auto': allowed: fp32, bf16"),
         ([{"model": "allcn"}], "elsewhere: model='allcn': did you mean 'allcnn'?"),
         ([{"forget_class": 10}], "elsewhere: forget_class=10: digits has classes 0 to 9"),
