@@ -125,6 +125,7 @@ elsewhere: [{seed: 5}, {seed: 6}]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_steps")
 def test_a_recorded_run_that_repeats_another_gives_its_replicates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It is recorded without outputs; a run of another class or with other settings is no replicate."""
     repeats = tmp_path / "repeats.yml"

@@ -246,12 +246,14 @@ def test_a_class_is_given_by_name_or_number(people: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_steps")
 def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_weights(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from bu_book.chapters import attention, audit, timing
+    from bu_book.chapters import attention, audit, lasting, timing
     from bu_book.publish import publish
 
+    monkeypatch.setattr(lasting, "FEW_INVERSIONS", {"inversions": 8, "inversion_steps": 2})
     given = {
         "dataset": "faces",
         "data": {"people": 3, "size": 64, "images_per_person": 10, "others": 1, "test_share": 0.3},
