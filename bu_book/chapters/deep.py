@@ -24,7 +24,7 @@ from ..claims import CannotTest
 from ..gaps import Gaps, Gathering
 from ..measured.lasting import held_out
 from ..replicates import replicates
-from ..style import as_table, colour, in_html, number, sets_named, title
+from ..style import NARROW, as_table, colour, in_html, number, sets_named, title
 from . import audit, lasting
 from .lasting import DEEP, RECOMMENDED, SHOTS, SHRINK, EveryClass, Lasting, Left, Row, Setting
 
@@ -173,36 +173,40 @@ def off_retrain(retrain: Row, row: Row) -> float:
 
 
 def who_finds_it(made: Deep) -> Figure | None:
-    """How much of D_ft each auditor recalls of three models, and from least to most of the Retrains.
+    """How much of D_ft each auditor recalls of the original and of ours, and from least to most of the Retrains.
 
     None where the setting was not tried over several seeds.
     """
     if made.row is None:
         return None
-    found = {called: _recalled(made, called) for called in _MARKS}
+    found = {called: recalled for called in _MARKS if (recalled := _recalled(made, called))}
     retrains = _recalled(made, title("retrain"))
     auditors = [name for name in retrains if all(name in each for each in found.values())]
-    figure, axes = plt.subplots(figsize=(6.4, 0.45 * len(auditors) + 1.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(NARROW, 0.45 * len(auditors) + 1.3), layout="constrained")
     for place, name in enumerate(auditors):
         low, high = min(retrains[name]), max(retrains[name])
         axes.plot(
-            [low, high], [place, place], color=colour("retrain"), linewidth=9, alpha=0.5, solid_capstyle="round",
+            [low, high], [place, place], color=colour("retrain"), linewidth=8, alpha=0.6, solid_capstyle="round",
             label="" if place else "range of the Retrains",
         )  # fmt: skip
-    for called, look in _MARKS.items():
-        means = [statistics.fmean(found[called][name]) for name in auditors]
-        axes.plot(means, range(len(auditors)), linestyle="", markersize=8, label=called, clip_on=False, **look)
-    axes.set_yticks(range(len(auditors)), auditors)
+    for called, recalled in found.items():
+        means = [statistics.fmean(recalled[name]) for name in auditors]
+        look = {"color": lasting.COLOUR, "markersize": 7, "markeredgewidth": 1.6} | _MARKS[called]
+        axes.plot(means, range(len(auditors)), linestyle="", clip_on=False, **look)
+    axes.set_yticks(range(len(auditors)), [name.replace(", ", ",\n") for name in auditors])
     axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="$D_{ft}$ recalled, %")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    axes.set(xlim=(0, 100), xticks=range(0, 101, 25))
+    axes.set_xlabel("$D_{ft}$ recalled, %", fontsize=8)
+    axes.tick_params(labelsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7, frameon=False)
     return figure
 
 
 _MARKS: dict[str, dict[str, Any]] = {
-    title("original"): {"marker": "o", "color": colour("original")},
-    RECOMMENDED.called: {"marker": "o", "color": lasting.COLOUR, "fillstyle": "none", "markeredgewidth": 1.6},
-    DEEP.called: {"marker": "D", "color": lasting.COLOUR},
+    title("original"): {"label": "Original", "marker": "o", "color": colour("original")},
+    RECOMMENDED.called: {"label": "lasting method", "marker": "o", "fillstyle": "none"},
+    DEEP.called: {"label": "deep", "marker": "D"},
+    lasting.DEEP_TUNED_TITLE: {"label": "deep, tuned", "marker": "s", "fillstyle": "none"},
 }
 
 

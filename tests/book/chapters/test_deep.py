@@ -67,6 +67,14 @@ def test_the_box_says_what_forgets_and_what_stands_against_it():
     words = told.in_short(made(still, deep_row(left(0.1, 20.0), called=lasting.DEEP_TUNED_TITLE)))
     assert words.startswith("As it was set on CIFAR-10: **No.**")
     assert "Tuned to these data: **The last features do.**" in words
+    both = made(deep_row(left(0.1, 90.0)), deep_row(left(0.1, 20.0), called=lasting.DEEP_TUNED_TITLE))
+    assert told.tuned_or_not({"own": made(ROW), "other": both}) == (
+        "- **other:** 5 labelled images find 90 %, with the tuned setting 20 %, in a Retrain 18 to 22 %."
+    )
+    cells = told.same_and_tuned(both)
+    assert [cells[f"5 shots, %: {each}"] for each in ("as set on CIFAR-10", "tuned", "Retrain")] == [
+        "90.0", "20.0", "18.0 to 22.0",
+    ]  # fmt: skip
     assert told.in_short(made()) == told.what_it_is(made()) == told.NOT_TRIED
     assert told.inside_and_outside(made()) == ""
 
@@ -129,7 +137,7 @@ def test_the_figure_has_a_row_for_each_auditor_that_looked_at_all():
     figure = deep.who_finds_it(WHOLE)
     assert figure is not None
     auditors = [*deep.OF_THE_LAST_FEATURES, *deep.AUDITORS]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == auditors
+    assert [label.get_text().replace("\n", " ") for label in figure.axes[0].get_yticklabels()] == auditors
     plt.close(figure)
     assert deep.who_finds_it(made()) is None
     alone = deep.who_finds_it(made(ROW))
