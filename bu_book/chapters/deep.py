@@ -191,7 +191,7 @@ def who_finds_it(made: Deep) -> Figure | None:
         )  # fmt: skip
     for called, recalled in found.items():
         means = [statistics.fmean(recalled[name]) for name in auditors]
-        look = {"color": lasting.COLOUR, "markersize": 7, "markeredgewidth": 1.6} | _MARKS[called]
+        look: dict[str, Any] = {"color": lasting.COLOUR, "markersize": 7, "markeredgewidth": 1.6} | _MARKS[called]
         axes.plot(means, range(len(auditors)), linestyle="", clip_on=False, **look)
     axes.set_yticks(range(len(auditors)), [name.replace(", ", ",\n") for name in auditors])
     axes.invert_yaxis()
