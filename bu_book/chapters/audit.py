@@ -323,7 +323,7 @@ def climbed(experiment: Experiment, everything: bool = False) -> Climbed:
     return Climbed(readings, summaries, list(runs), base is not experiment, left, Gaps(lacking), apart)
 
 
-TRAINED_AGAIN = 1.0  # percent of D_f, by which two fits of one model with one seed differ on another machine
+TRAINED_AGAIN = 1.0  # percent of D_f; a model that differs by more from that of other chapters is another network
 
 
 def _apart(

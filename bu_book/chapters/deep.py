@@ -39,7 +39,6 @@ TAKEN_AWAY = (
     _of_deep("one adversary", "none a block earlier", adversary_before=0.0),
     _of_deep("no adversary", "the row alone is learned anew", adversary=0.0, adversary_before=0.0),
 )
-OLD_ROW, ONE_ADVERSARY, NO_ADVERSARY = TAKEN_AWAY
 
 
 # --- what is measured ---------------------------------------------------------------------------------------------
@@ -268,14 +267,12 @@ def taken_away_table(made: Deep) -> Styler | None:
 THRESHOLD = "Threshold: of our models without a new row, after the class's output row was erased."
 
 ONE_EARLIER = "linear probe, one block earlier"  # where DEEP has an adversary
-TWO_EARLIER = "linear probe, two blocks earlier"
 AUDITORS: dict[str, Callable[[HeldOut], float]] = {
     "nearest neighbours": lambda found: found.neighbours,
     "small network": lambda found: found.network,
     ONE_EARLIER: lambda found: found.earlier,
-    TWO_EARLIER: lambda found: found.two_earlier,
+    "linear probe, two blocks earlier": lambda found: found.two_earlier,
 }
-UNTRAINED = [auditor for auditor in AUDITORS if auditor != ONE_EARLIER]
 
 
 def off_the_ladder_table(made: Deep) -> Styler | None:

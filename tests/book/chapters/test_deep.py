@@ -100,7 +100,7 @@ def test_the_setting_is_told_beside_the_range_of_the_retrains():
 
 def test_what_is_taken_away_stands_below_the_whole():
     assert deep.taken_away_table(WHOLE) is None
-    table = deep.taken_away_table(replace(WHOLE, taken_away={deep.OLD_ROW.called: left(0, 17, steps=32)}))
+    table = deep.taken_away_table(replace(WHOLE, taken_away={deep.TAKEN_AWAY[0].called: left(0, 17, steps=32)}))
     assert table is not None
     assert table.data["steps to relearn"].tolist() == ["50.0", "32.0", "50.0"]
     assert table.data.index[-1] == "Retrain"
