@@ -8,7 +8,8 @@ READY   := $(VENV)/.installed
 MAKING  := $(VENV).making
 # Two processes of one thread each: threads of torch that share two cores with others mostly wait for each other.
 # Compiled tests are kept whatever the environment says, since pytest rewrites every assertion of those that are not.
-TESTS   := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
+# In the order of their names: the slow files, which are the book's, begin first and leave no process alone at the end.
+TESTS   := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Recipes read PROFILE from their environment, so that neither make nor the shell runs what stands in it.
 override PROFILE := $(value PROFILE)
