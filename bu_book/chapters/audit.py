@@ -383,7 +383,7 @@ def _lasting(base: Experiment) -> dict[str, lasting.Setting]:
     """
     changes, data = base.config.elsewhere, base.config.dataset
     repeated = bool(changes) and all(set(change) == {"seed"} for change in changes)
-    tried = (*lasting.tuned(data), *lasting.LASTING) if repeated else lasting.elsewhere(data)
+    tried = (*lasting.tuned(data), *lasting.LASTING) if repeated else lasting.without_replicates(data)
     named = {setting.called: setting for setting in tried}
     best = named.get(lasting.TUNED_TITLE, lasting.RECOMMENDED)
     chosen: dict[str, lasting.Setting | None] = {"lasting": best}

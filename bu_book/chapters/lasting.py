@@ -126,7 +126,7 @@ def deep_tuned(dataset: str) -> tuple[Setting, ...]:
     return (_beside(DEEP_TUNED_TITLE, "deep, for these data", **DEEP.settings | DEEP_TUNED[dataset]),)
 
 
-def elsewhere(dataset: str) -> tuple[Setting, ...]:
+def without_replicates(dataset: str) -> tuple[Setting, ...]:
     """The settings for a run that nobody made replicates of."""
     change = TUNED.get(dataset, {})
     inverted = replace(NO_IMAGE, settings=NO_IMAGE.settings | FEW_INVERSIONS | change)
@@ -301,9 +301,9 @@ class Lasting:
 def measure(experiment: Experiment, everything: bool = False) -> Lasting:
     """The published methods and our settings over the replicates of a run, as far as they are recorded.
 
-    Of a run without recorded replicates the settings of `elsewhere` are tried, beside the models of CLIMBED_HERE;
-    with `everything`, all that a record of replicates keeps. Raises CannotTest for a run that forgets anything else
-    than one class, which the chapter "Beyond one class" asks about.
+    Of a run without recorded replicates the settings of `without_replicates` are tried, beside the models of
+    CLIMBED_HERE; with `everything`, all that a record of replicates keeps. Raises CannotTest for a run that forgets
+    anything else than one class, which the chapter "Beyond one class" asks about.
     """
     about_one_class(experiment)
     runs, alone = replicates(experiment), {f"seed {experiment.config.seed}": experiment}
@@ -334,7 +334,7 @@ def _measured(experiment: Experiment, runs: Mapping[str, Experiment], whole: boo
             if (found := gathering.ask(f"{row.called}, {which}", ladder, run, row.method)) is not None:
                 row.left[which] = of_climb(found)
     data = base.config.dataset
-    lasting = (*LASTING, *tuned(data), *deep_tuned(data)) if whole else elsewhere(data)
+    lasting = (*LASTING, *tuned(data), *deep_tuned(data)) if whole else without_replicates(data)
     ours = [traced_row(gathering, setting, "lasting", base, runs, sizes) for setting in lasting]
     first = dict(list(runs.items())[:1])
     # Where the recommended settings leave the class as it was, a change of one of them tells nothing.
@@ -506,23 +506,14 @@ def search(experiment: Experiment) -> list[Row]:
 def on_other_classes(
     experiment: Experiment, seed: int, models: Sequence[str], settings: Sequence[Setting]
 ) -> list[Row]:
-    """What settings leave of the classes `chosen_on` with some seed: a row each, after those of some `models`.
-
-    Raises NotRecorded where a record lacks any of it.
-    """
-    names, sizes = experiment.dataset.classes, set_sizes(experiment)
+    """What settings leave of the classes `chosen_on` with some seed: a row each, after those of some `models`."""
+    names, sizes, gathering = experiment.dataset.classes, set_sizes(experiment), Gathering()
     methods = [SHRINK, *(name for name in models if name != "original")]
     runs = {names[each]: experiment.variation(methods, seed=seed, forget_class=each) for each in chosen_on(experiment)}
     rows = [_published(name, experiment, sizes) for name in models]
     for row in rows:
         row.left.update({which: of_trace(trace(run, row.method), erased=False) for which, run in runs.items()})
-    for setting in settings:
-        row = _of_setting(setting, "lasting", experiment, sizes)
-        for which, run in runs.items():
-            there = run.with_settings(setting.method, **setting.settings)
-            row.left[which] = of_trace(trace(there, setting.method), setting.erased)
-        rows.append(row)
-    return rows
+    return [*rows, *(traced_row(gathering, each, "lasting", experiment, runs, sizes) for each in settings)]
 
 
 def cheapest(rows: Sequence[Row]) -> Row | None:

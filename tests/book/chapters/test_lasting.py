@@ -179,13 +179,13 @@ def test_the_rule_takes_the_cheapest_within_the_limits():
 
 
 def test_every_setting_is_one_that_its_method_has():
-    for setting in (*LASTING, *ABLATION, *lasting.elsewhere("digits"), *lasting.elsewhere("faces")):
+    for setting in (*LASTING, *ABLATION, *lasting.without_replicates("digits"), *lasting.without_replicates("faces")):
         settings = method_settings(setting.method, setting.settings)
         METHODS[setting.method].check(setting.called, settings)
     assert len({setting.called for setting in (*LASTING, *ABLATION)}) == len(LASTING) + len(ABLATION)
-    assert TUNED_TITLE in {setting.called for setting in lasting.elsewhere("digits")}
-    assert TUNED_TITLE in {setting.called for setting in lasting.elsewhere("faces")}
-    assert TUNED_TITLE not in {setting.called for setting in lasting.elsewhere("other")}
+    assert TUNED_TITLE in {setting.called for setting in lasting.without_replicates("digits")}
+    assert TUNED_TITLE in {setting.called for setting in lasting.without_replicates("faces")}
+    assert TUNED_TITLE not in {setting.called for setting in lasting.without_replicates("other")}
 
 
 def test_the_profile_holds_the_recommended_settings_and_erases_the_row_last():
@@ -201,7 +201,7 @@ def test_the_profile_holds_the_recommended_settings_and_erases_the_row_last():
 def test_a_run_is_tried_where_nothing_is_recorded_and_a_record_says_what_it_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lasting, "elsewhere", lambda dataset: (RECOMMENDED,))
+    monkeypatch.setattr(lasting, "without_replicates", lambda dataset: (RECOMMENDED,))
     monkeypatch.setattr(lasting, "CLIMBED_HERE", ("original",))
     made = small_experiment(tmp_path / "made")
     made.answered("original")
