@@ -10,15 +10,8 @@ from .checks import SettingError, checked, from_yaml, shown
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Give a command the option `-p NAME VALUE`."""
-    parser.add_argument(
-        "-p",
-        dest="given",
-        nargs=2,
-        metavar=("NAME", "VALUE"),
-        action="append",
-        default=[],
-        help="replace a parameter of the profile, as in -p forget_class 3; may be given more than once",
-    )
+    told = "replace a parameter of the profile, as in -p forget_class 3; may be given more than once"
+    parser.add_argument("-p", dest="given", nargs=2, metavar=("NAME", "VALUE"), action="append", default=[], help=told)
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -71,9 +71,9 @@ class Config:
     results_dir: str = "results"
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(Config, include_extras=True)
-        for name in SIMPLE:
-            self._set(name, checked(name, getattr(self, name), hints[name]))
+        for name, hint in get_type_hints(Config, include_extras=True).items():
+            if name not in COMPOUND:  # whose annotation does not say all that there is to check
+                self._set(name, checked(name, getattr(self, name), hint))
         for name in ("data_dir", "results_dir"):
             if getattr(self, name) is not None:
                 self._set(name, str(path_of(name, getattr(self, name))))
@@ -164,9 +164,6 @@ COMPOUND = ("methods", "unlearning", "data", "pretraining", "forget", "elsewhere
 
 # What may differ elsewhere.
 ELSEWHERE = ("model", "pretraining", "width", "forget_class", "seed", "epochs", "lr", "precision")
-
-# The fields whose annotation says all that there is to check.
-SIMPLE = tuple(field.name for field in fields(Config) if field.name not in COMPOUND)
 
 
 def _method_names(methods: Any) -> tuple[str, ...]:

@@ -12,24 +12,19 @@ from .shadow_models import from_shadows
 
 @dataclass(frozen=True)
 class Attack:
-    """A membership attack: its `title` in figures and tables, in words what it `knows`, and what gives its `scores`.
+    """A membership attack: its `title` in figures and tables, and what gives its `scores`.
 
     `scores` takes the outputs of the four sets and a seed, between the two the shadow models' logits where `shadows`.
     """
 
     title: str
-    knows: str
     scores: Callable[..., Scores]
     shadows: bool = False
 
 
-_SORTED = "the three largest posteriors and the entropy, in order of size, no label"
-
 ATTACKS: dict[str, Attack] = {
-    "own_outputs": Attack("Own outputs", f"part of the training data; {_SORTED}", from_own_outputs),
-    "shadow_models": Attack("Shadow models", f"no training data but its own models'; {_SORTED}", from_shadows, True),
-    "confidence": Attack("Confidence", "part of the training data; the largest posterior, no label", from_confidence),
-    "modified_entropy": Attack(
-        "Modified entropy", "part of the training data; all posteriors and the true label", from_modified_entropy
-    ),
+    "own_outputs": Attack("Own outputs", from_own_outputs),
+    "shadow_models": Attack("Shadow models", from_shadows, shadows=True),
+    "confidence": Attack("Confidence", from_confidence),
+    "modified_entropy": Attack("Modified entropy", from_modified_entropy),
 }

@@ -19,7 +19,6 @@ def from_shadows(outputs: dict[str, Outputs], shadows: list[tuple[Tensor, Tensor
 
 
 def halves(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The numbers from 0 to `count` - 1 in two disjoint halves, int64, in random order: one to train a shadow model
-    on, one to leave out."""
+    """The numbers below `count` in two random halves, int64: to train a shadow model on, and to leave out."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order[: count // 2], order[count // 2 :]

@@ -167,11 +167,8 @@ class Rung:
 def _from_retrains(found: Findings, retrains: Sequence[Findings]) -> float | None:
     """How far the profile of D_ft over the other classes lies from those of Retrains, on average."""
     own, *others = (torch.tensor(each.profile, dtype=torch.float64) for each in (found, *retrains))
-    return (
-        sum(neighbours.divergence(own, other).item() / math.log(2) for other in others) / len(others)
-        if others
-        else None
-    )
+    bits = [neighbours.divergence(own, other).item() / math.log(2) for other in others]
+    return sum(bits) / len(bits) if bits else None
 
 
 UNSEEN, STEPS = "% of D_ft", "steps"

@@ -59,7 +59,7 @@ def relearn_remaining(evidence: Evidence, recipe: Recipe) -> RelearnedRemaining:
 
     PRU (ACML 2024) asks the same of unlearned models.
     """
-    seen, data = drawn(evidence, "forget_train", SAMPLE), evidence.split.remain_train
+    seen, data = evidence.split.forget_train.drawn(SAMPLE, evidence.seed), evidence.split.remain_train
     moving, still = (
         dict(zip(looks, _curve(evidence, data, replace(recipe, lr=lr), looks, seen), strict=True))
         for lr, looks in ((recipe.lr, STEPS), (0.0, STILL))
@@ -74,9 +74,10 @@ def relearn_few(evidence: Evidence, original: Evidence, recipe: Recipe) -> Relea
     forgotten class is within a margin of the original's. Theirs go through all training data, and the margin is a few
     percent; ours is half, since an auditor with few images does not get all of it back from any model.
     """
-    seen = drawn(evidence, "forget_test", SAMPLE)
+    split, seed = evidence.split, evidence.seed
+    seen = split.forget_test.drawn(SAMPLE, seed)
     target = _accuracy(original.model, seen, evidence) / 2
-    few, others = drawn(evidence, "forget_train", FEW), drawn(evidence, "remain_train", OTHERS)
+    few, others = split.forget_train.drawn(FEW, seed), split.remain_train.drawn(OTHERS, seed)
     data = LabelledImages(torch.cat([few.images, others.images]), torch.cat([few.labels, others.labels]))
     found: dict[int, float] = {}
     for steps, found[steps] in zip(LOOKS, _curve(evidence, data, recipe, LOOKS, seen), strict=True):
@@ -102,9 +103,3 @@ def _accuracy(model: Classifier, seen: LabelledImages, evidence: Evidence) -> fl
     logits = predict(model, seen.images, evidence.precision)
     lost = ~logits.isfinite().all(1)
     return accuracy(Outputs(logits, seen.labels.masked_fill(lost, -1)))
-
-
-def drawn(evidence: Evidence, part: str, count: int) -> LabelledImages:
-    """So many images of a set at the most, on its device, drawn by the evidence's seed."""
-    data: LabelledImages = getattr(evidence.split, part)
-    return data.drawn(count, evidence.seed)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ..data import SPLITS, pixels
 from ..measures import Outputs, accuracy, agreement
@@ -12,7 +11,6 @@ from ..training import at_once, autocast
 from ..unlearning.boundary_shrink import cross_samples
 from .evidence import Evidence
 from .neighbours import divergence
-from .relearning import drawn
 
 EPSILON, STEP_SIZE, STEPS = 0.03, 1 / 3, 3  # of OU@eps: pixel units, share of epsilon, steps
 CROSSED = 500  # images of D_f around which it is measured
@@ -61,21 +59,15 @@ def over_unlearning(model: Evidence, original: Evidence) -> float:
     code starts at random and walks up the loss of the runner-up, which leads away from the border to it. Here the walk
     starts at the image and goes up the loss of its own class, across the border of the original.
     """
-    data, precision, losses = drawn(original, "forget_train", CROSSED), original.precision, []
+    data, precision, losses = original.split.forget_train.drawn(CROSSED, original.seed), original.precision, []
     size = at_once(data.images)
     for images, labels in zip(data.images.split(size), data.labels.split(size), strict=True):
         crossed = cross_samples(original.model, pixels(images), labels, EPSILON, precision, STEPS, STEP_SIZE)
-        expected, said = (_logits(each, crossed) for each in (original, model))
+        with torch.no_grad(), autocast(crossed.device, precision):
+            expected, said = (each.model.eval()(crossed).double() for each in (original, model))
         expected[:, original.forget_class] = -torch.inf
         losses.append(divergence(expected.softmax(1), said.softmax(1)))
     return torch.cat(losses).mean().item()
-
-
-@torch.no_grad()
-def _logits(evidence: Evidence, images: Tensor) -> Tensor:
-    evidence.model.eval()
-    with autocast(images.device, evidence.precision):
-        return evidence.model(images).double()
 
 
 def _joined(outputs: Sequence[Outputs]) -> Outputs:

@@ -1,6 +1,7 @@
 """`export`: a model as a folder for others: its weights, a card that says what it is, its settings, how to load it."""
 
 import argparse
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ..command_line import add_overrides, overrides, said
 from ..config import Config
 from ..data import DATASETS, SPLITS, described
 from ..experiment.experiment import Experiment
-from ..experiment.metrics import Evaluation, evaluated, evaluation
+from ..experiment.metrics import evaluated, evaluation
 from ..experiment.record import NotRecorded, Record, which_run
 from ..models import batchnorms
 from ..models.weights import as_bytes
@@ -96,8 +97,9 @@ def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, An
     rows = {name: found.accuracy}
     count = f"{sizes['forget_train']:,} of {sizes['remain_train'] + sizes['forget_train']:,} training images"
     again = min(REESTIMATED_ON, sizes["remain_train"])
-    if batchnorms(experiment.model(name)) and (after := _reestimated(experiment, name, again)):
-        rows[f"{name}, re-estimated"] = after.accuracy
+    if batchnorms(experiment.model(name)):
+        with contextlib.suppress(NotRecorded):  # a record may have neither that nor images to compute it from
+            rows[f"{name}, re-estimated"] = evaluation(experiment, name, again).accuracy
     if name != "original":
         rows["original, for comparison"] = original.accuracy
     pretrained = config.pretraining["source"]
@@ -123,8 +125,8 @@ def _card(experiment: Experiment, name: str, classes: list[str]) -> dict[str, An
         "table": _table(rows, forgotten),
         "reestimated_on": f"{again:,}",
         "asr": attack.shown(".1f"),
-        "asr_low": _number(attack.low),
-        "asr_high": _number(attack.high),
+        "asr_low": format(attack.low, ".1f"),
+        "asr_high": format(attack.high, ".1f"),
         "asr_original": "" if name == "original" else f", and {original.attack.asr.shown('.1f')} % with the original",
         "entropy": f"{found.entropy:.2f}",
         "guess": f"{math.log(len(classes)):.2f}",
@@ -148,18 +150,6 @@ def _in_short(name: str) -> str:
 def _made_by(name: str, settings: Mapping[str, Any]) -> str:
     changed = ", ".join(f"{setting} {value}" for setting, value in changed_settings(name, settings).items())
     return f"`{name}`, at {f'its defaults but for {changed}' if changed else 'its default settings'}"
-
-
-def _reestimated(experiment: Experiment, name: str, images: int) -> Evaluation | None:
-    """The model after re-estimation; None where the record has neither that nor images to compute it from."""
-    try:
-        return evaluation(experiment, name, images)
-    except NotRecorded:
-        return None
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1f}"
 
 
 def _table(rows: Mapping[str, Mapping[str, float]], forgotten: str) -> str:

@@ -151,10 +151,7 @@ def hashes(images: np.ndarray) -> np.ndarray:
 
 
 def groups(found: np.ndarray, alike: int) -> np.ndarray:
-    """A number for each hash, int64, (N,): the same for two where a chain of hashes leads from one to the other,
-
-    each differing from the next in `alike` bits at the most.
-    """
+    """A number for each hash, int64, (N,): the same for two that a chain joins in steps of `alike` bits at most."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 

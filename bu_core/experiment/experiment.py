@@ -81,10 +81,7 @@ class Experiment(Fitting):
 
     def _with_classes(self, config: Config) -> Config:
         """The config with indices for classes: who the classes of a folder of people are is known only now."""
-
-        def index(value: int | str) -> int:
-            return class_index(value, self.dataset.classes, config.dataset)
-
+        index = partial(class_index, classes=self.dataset.classes, dataset=config.dataset)
         forget, *requests = (
             checked_request(each, self.dataset.classes, config.dataset) for each in (config.forget, *config.requests)
         )

@@ -92,7 +92,7 @@ def test_a_model_that_relearns_too_slowly_is_censored(
 def test_the_images_are_those_of_the_seed(task: UnlearningTask, original: Evidence, retrain: Evidence):
     first, again = (relearn_few(retrain, original, task.recipe) for _ in range(2))
     assert first == again
-    drawn = [relearning.drawn(evidence(task, task.original, seed), "forget_train", 5) for seed in (0, 0, 1)]
+    drawn = [task.split.forget_train.drawn(5, seed) for seed in (0, 0, 1)]
     assert torch.equal(drawn[0].images, drawn[1].images)
     assert not torch.equal(drawn[0].images, drawn[2].images)
     assert set(drawn[0].labels.tolist()) == {task.split.forget_class}

@@ -283,7 +283,7 @@ def test_the_command_says_which_method_diverged(tmp_path: Path, capsys: pytest.C
 
 def test_a_registered_attack_is_made_on_every_model(results: Path, found: Metrics, monkeypatch: pytest.MonkeyPatch):
     """A file and a line in the register."""
-    monkeypatch.setitem(ATTACKS, "again", Attack("Again", "the same", from_own_outputs))
+    monkeypatch.setitem(ATTACKS, "again", Attack("Again", from_own_outputs))
     measured = metrics(Experiment(quick_config(results, shadow_models=2)))
     for name, model in measured.methods.items():
         assert model.attacks["again"] == found.methods[name].attacks["own_outputs"]
