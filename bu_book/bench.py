@@ -37,6 +37,8 @@ from bu_core.unlearning.boundary_expanding import boundary_expanding
 from bu_core.unlearning.boundary_shrink import boundary_shrink
 from bu_core.unlearning.fisher import fisher_diagonal
 
+from .measured.released import crossed_as_released
+
 FORGET = 512  # images of the forgetting class: 8 steps an epoch, where CIFAR-10 has 79; a ratio does not depend on it
 EPOCHS = 10  # the paper's; the search for labels weighs the less, the more epochs follow it
 RETRAIN_EPOCHS, OTHERS = 50, 9  # Retrain's in the run cifar10; how many remaining images that has for one of D_f
@@ -230,38 +232,24 @@ def plain_outputs(task: UnlearningTask) -> dict[str, Outputs]:
 
 # --- what the released code does ------------------------------------------------------------------------------------
 
-_ATTACK_MEAN, _ATTACK_DEVIATION = (0.4914, 0.4822, 0.2265), (0.2023, 0.1994, 0.2010)  # the attack's, as they stand
-
 
 def released_boundary_shrink(task: UnlearningTask, epochs: int, epsilon: float = 0.1, lr: float = 1e-5) -> Classifier:
     """Boundary Shrink as the authors' code runs it with the fast gradient sign method, its evaluation left out.
 
-    Each image is decoded and normalised to [-1, 1] whenever it comes up. The search of every step computes gradients of
-    all weights besides those of the images, undoes another normalisation than the one that was done, clamps, rounds to
-    256 levels, and keeps the graph of the second prediction.
+    Each image is decoded and normalised to [-1, 1] whenever it comes up, and every step searches anew.
     """
     device = next(task.original.parameters()).device
     searched, model = (models.laid_out(copy.deepcopy(task.original), torch.contiguous_format) for _ in range(2))
     optimiser = torch.optim.SGD(model.parameters(), lr, task.recipe.momentum)
     hits = torch.zeros((), device=device)
 
-    def logits(network: Classifier, images: Tensor) -> Tensor:  # the images are normalised already
-        return network.classifier(network.body(images))
-
     for _ in range(epochs):
         for images, labels in _released_loader(task):
             images, labels = images.to(device), labels.to(device)
-            crossed = images.clone().requires_grad_()
-            searched.eval().zero_grad()
-            F.cross_entropy(logits(searched, crossed), labels).backward()
-            assert crossed.grad is not None  # after the backward pass
-            start = _denormalised(images)
-            moved = _denormalised(crossed) + crossed.grad.sign() * epsilon
-            moved = (start + (moved - start).clamp(-epsilon, epsilon)).clamp(0, 1)
-            targets = logits(searched, _normalised((moved * 255).round() / 255).detach().requires_grad_()).argmax(1)
+            targets = crossed_as_released(searched, images, labels, epsilon).argmax(1)
             hits += (labels != targets).float().sum()
             model.train().zero_grad()
-            F.cross_entropy(logits(model, images), targets).backward()
+            F.cross_entropy(model.classifier(model.body(images)), targets).backward()
             optimiser.step()
     return model
 
@@ -285,17 +273,3 @@ class _Decoded(Dataset[tuple[Tensor, int]]):
 
 def _released_loader(task: UnlearningTask) -> DataLoader:
     return DataLoader(_Decoded(task.split.forget_train), task.recipe.batch_size, shuffle=True)
-
-
-def _normalised(images: Tensor) -> Tensor:
-    images = images.clone()
-    for channel, (mean, deviation) in enumerate(zip(_ATTACK_MEAN, _ATTACK_DEVIATION, strict=True)):
-        images[:, channel] = (images[:, channel] - mean) / deviation
-    return images
-
-
-def _denormalised(images: Tensor) -> Tensor:
-    images = images.clone()
-    for channel, (mean, deviation) in enumerate(zip(_ATTACK_MEAN, _ATTACK_DEVIATION, strict=True)):
-        images[:, channel] = images[:, channel] * deviation + mean
-    return images

@@ -18,7 +18,7 @@ from bu_core.results import Artefact
 from bu_core.store import digest, read_any, write
 
 from . import chapters, movable, without_batchnorm
-from .chapters import audit, deep, lasting, ledger, timing
+from .chapters import audit, deep, lasting, ledger, neighbours, timing, utility
 from .claims import CannotTest
 from .migrate import seal
 
@@ -54,9 +54,17 @@ def publish(experiment: Experiment, name: str, command: str) -> Path:
         for chapter in chapters.load().values():
             with contextlib.suppress(NotRecorded):  # a chapter of methods that this run has not
                 chapter.measure(experiment)
+        with contextlib.suppress(CannotTest):
+            neighbours.smaller_differences(experiment)
+        if name in utility.ONE_STEP_MORE:
+            with contextlib.suppress(CannotTest):
+                utility.one_step_more(experiment, everything=True)
         with contextlib.suppress(NotRecorded):
             movable.coming_back(experiment)
             audit.record(experiment, singly=name == audit.ASKED_ON)
+        if name in timing.ON_A_CPU and experiment.device.type == "cpu":
+            timing.cpu_rounds(experiment)
+            lasting.time_taken(experiment, everything=True)
         if name in without_batchnorm.ASKED_ON:
             with contextlib.suppress(CannotTest):  # the profile may name no such network
                 without_batchnorm.compared(experiment, everything=True)

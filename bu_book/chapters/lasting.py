@@ -20,6 +20,7 @@ from pandas.io.formats.style import Styler
 from bu_core.audits.few_shot import with_five
 from bu_core.audits.ladder import Climb
 from bu_core.audits.relearning import LOOKS
+from bu_core.experiment.environment import Environment
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder
 from bu_core.experiment.metrics import evaluation
@@ -34,6 +35,7 @@ from ..measured.mechanism import Returned, Swap, returned, swap
 from ..replicates import CLIMBED_HERE, LONG, beside, first_replicate, replicates
 from ..style import INK, NARROW, as_table, colour, in_html, number, set_title, sets_named, three_digits, title
 from ..variations import BOUNDARY_METHODS, BeforeAndAfter, most_images
+from . import timing
 
 Kind = Literal["original", "retrain", "published", "lasting", "ablation"]
 
@@ -415,6 +417,51 @@ def chosen(experiment: Experiment, everything: bool = False) -> Lasting | None:
         return None
     unseen = len(experiment.outputs("original")["forget_test"].labels)
     return Lasting(rows, list(runs), gathering.gaps, Gaps(), base is not experiment, unseen)
+
+
+TIMED = (RECOMMENDED, DEEP)
+TIMED_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class TimeTaken:
+    """How long settings take on a CPU, by what they are called, and Retrain beside them, in so many `rounds` each.
+
+    `seconds`: medians; `faster`: Retrain's time over theirs, the median of the rounds. `epochs`: how many Retrain has,
+    where it was timed by one of them.
+    """
+
+    machine: Environment
+    rounds: int
+    seconds: dict[str, float]
+    faster: dict[str, float]
+    retrain: float
+    epochs: int | None
+
+
+def time_taken(experiment: Experiment, everything: bool = False) -> TimeTaken | None:
+    """How long the settings of TIMED take on a CPU, where it is recorded; computed with `everything` alone."""
+    if experiment.config.dataset != CHOSEN_FOR or not (experiment.record or everything):
+        return None
+    own, found = experiment.variation(["retrain", SHRINK]), {}
+    try:
+        for setting in TIMED:
+            there = own.with_settings(setting.method, **setting.settings)
+            found[setting.called] = timing.cpu_rounds(there, TIMED_ROUNDS)
+    except NotRecorded:
+        return None
+    every = [each for rounds in found.values() for each in rounds]
+    return TimeTaken(
+        every[0].environment,
+        len(every) // len(found),
+        {name: statistics.median(each.seconds[SHRINK] for each in rounds) for name, rounds in found.items()},
+        {
+            name: statistics.median(each.seconds["retrain"] / each.seconds[SHRINK] for each in rounds)
+            for name, rounds in found.items()
+        },
+        statistics.median(each.seconds["retrain"] for each in every),
+        every[0].epochs.get("retrain"),
+    )
 
 
 SUCCESSORS = ("delete", "spotter")  # published since the paper; beside its own two on every class

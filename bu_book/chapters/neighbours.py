@@ -30,7 +30,8 @@ from bu_core.models import Classifier
 from bu_core.training import Precision, Stopwatch
 from bu_core.unlearning.boundary_shrink import crossed_logits, nearest_incorrect
 
-from ..claims import Bounds, CannotTest, Check, Effect, Evidence, at_least, claim, needs
+from ..claims import Bounds, CannotTest, Check, Effect, Evidence, about_one_class, at_least, claim, needs
+from ..measured.released import STEP, Differences, differences
 from ..paper import ranking_step
 from ..replicates import over, seen
 from ..style import GREY, PAPER, as_table, in_figure, number, set_title
@@ -330,6 +331,33 @@ def at_own_epsilon(found: Neighbours) -> dict[str, str]:
         "images that get the same label from both, %": f"{found.comparison.agreement[found.own]:.1f}",
         "images that one step gives the class met first, %": f"{one.met_first[found.own]:.1f}",
         "several steps take, times as long": f"{found.times_as_long:.1f}",
+    }
+
+
+# --- the smaller differences from the released code ---------------------------------------------------------------
+
+
+def smaller_differences(experiment: Experiment) -> Differences:
+    """What they change on the original of a run; CannotTest on other data than CIFAR-10, which that code is for."""
+    about_one_class(experiment)
+    if experiment.dataset.name != "cifar10":
+        raise CannotTest("the released code is for CIFAR-10")
+    return differences(experiment)
+
+
+def first_steps(found: Differences) -> dict[str, str]:
+    """What each difference changes, by what it is: a column of the comparison of runs."""
+    forget, step = set_title("forget_train"), f"a step of {STEP:g}"
+    return {
+        f"{forget} that does not cross with {step} in pixels, %": f"{found.stay:.1f}",
+        f"{forget} that does not cross with {step} as the released code takes it, %": f"{found.stay_there:.1f}",
+        "the gradient of Expanding's first step in evaluation mode, in lengths of that in training mode": (
+            f"{found.first_batch:.1f}"
+        ),
+        "how far that gradient moves with the released code's shadow neuron, in percent of its length": (
+            f"{found.shadow:.1f}"
+        ),
+        f"{forget} whose second likeliest class is the one that the step finds, %": f"{found.runner_up:.1f}",
     }
 
 

@@ -30,9 +30,12 @@ from ..claims import (
     claim,
     needs,
 )
+from ..measured.last_batch import LastBatch, last_batch
 from ..replicates import attacks_made, over, seen
 from ..style import as_table, in_figure, number, set_title, title
 from .attack_success import asr, beyond_retrain
+
+ONE_STEP_MORE = ("cifar10", "cifar10-text", "digits")  # the records that keep what a single step does
 
 measure = metrics  # the accuracies are computed for every model of every run
 
@@ -98,6 +101,34 @@ def destinations(found: Metrics) -> Figure:
     for label in found.forget_classes:
         axes.get_xticklabels()[label].set_fontweight("bold")
     return figure
+
+
+# --- the last batch of a fit --------------------------------------------------------------------------------------
+
+
+def one_step_more(experiment: Experiment, everything: bool = False) -> LastBatch:
+    """What a single step changes of Retrain, on the runs whose record keeps it, or with `everything` on any.
+
+    Raises CannotTest for another run: some two hundred steps are no part of what a chapter is for.
+    """
+    needs(experiment, "retrain")
+    if not everything and (experiment.record is None or experiment.record.folder.name not in ONE_STEP_MORE):
+        raise CannotTest("this was measured on the recorded runs of CIFAR-10 and the digits alone")
+    return last_batch(experiment)
+
+
+def last_batch_table(found: LastBatch) -> Styler:
+    """What a single step more changes on D_rt, by the size of the batch that it is taken on."""
+    rows = {}
+    for images in sorted({step.images for step in found.steps}, reverse=True):
+        steps = [step for step in found.steps if step.images == images]
+        changes, losses = [step.changes for step in steps], [step.loss for step in steps]
+        rows[f"{images} images"] = {
+            "draws": str(len(steps)),
+            "their mean loss before it": f"{min(losses):.3f} to {max(losses):.3f}",
+            f"changes {set_title('remain_test')} by, points": f"{min(changes):+.2f} to {max(changes):+.2f}",
+        }
+    return as_table(pd.DataFrame.from_dict(rows, orient="index"))
 
 
 # --- claims -------------------------------------------------------------------------------------------------------

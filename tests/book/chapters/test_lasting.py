@@ -1,17 +1,19 @@
 """The chapter on boundary unlearning that lasts, on planted rows."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
 
-from bu_book.chapters import lasting
+from bu_book.chapters import lasting, timing
 from bu_book.chapters.lasting import ABLATION, FROZEN, LASTING, NO_IMAGE, RECOMMENDED, TUNED_TITLE, Lasting
 from bu_book.gaps import Gaps
 from bu_book.measured.mechanism import Returned, Source, Swap
 from bu_book.variations import BeforeAndAfter
 from bu_core.config import PROFILES, Config
 from bu_core.experiment import record
+from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import NotRecorded
 from bu_core.unlearning import METHODS, method_settings
 from tests.book.lasting_rows import SEEDS, left, planted, row
@@ -105,9 +107,9 @@ def test_sentences_follow_the_rows():
             zip(lasting.MORE_TRAINING, (33, 32), strict=True)]  # fmt: skip
     assert told.longer(planted()) == ""
     longer = told.longer(planted(*more))
-    assert longer.startswith("More training leaves more to few shots: 33.0 and 32.0 % after five epochs")
-    assert "31.0 % with the recommended settings" in longer
-    assert "brings 6 and 6 of the 8 numbers into Retrain's range, and these settings 4" in longer
+    assert longer.startswith("With five epochs beside 5,000 images, at two higher rates, 5 labelled images find more")
+    assert "than with the recommended settings: 33.0 and 32.0 %, not 31.0 %." in longer
+    assert "6 and 6 of the 8 numbers lie in Retrain's range, not 4" in longer
     close = row(TUNED_TITLE, "lasting", "boundary_shrink", 60_000, left(0, 20), left(0, 23))
     assert "Its features keep the class" not in told.inside_and_outside(planted(close))
     assert "None of the 1 published methods stays below 10 % of $D_f$" in words
@@ -119,6 +121,36 @@ def test_sentences_follow_the_rows():
     assert "`lr: 0.001`" in told.what_is_recommended(planted())
     cells = told.same_and_tuned(planted())
     assert list(cells.values()) == ["0.5", "81.0", "–", "–", "31.0", "20.0"]
+
+
+def test_what_the_settings_take_in_seconds_is_told_where_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Retrain takes 100 seconds, the recommended settings 2, the deep ones 5; in each of two rounds."""
+    experiment = small_experiment(tmp_path)
+    assert lasting.time_taken(experiment, everything=True) is None, "on other data than those they were chosen for"
+    monkeypatch.setattr(lasting, "CHOSEN_FOR", "digits")
+    assert lasting.time_taken(experiment) is None, "nobody waits for it"
+    asked: list[dict[str, Any]] = []
+
+    def rounds(run: Experiment, count: int) -> list[timing.Round]:
+        asked.append(dict(run.config.unlearning[lasting.SHRINK]))
+        taken = 5.0 if asked[-1]["adversary"] else 2.0
+        return [timing.Round({"retrain": 100.0, lasting.SHRINK: taken}, {"retrain": 50}, MACHINE)] * 2
+
+    monkeypatch.setattr(timing, "cpu_rounds", rounds)
+    found = lasting.time_taken(experiment, everything=True)
+    assert found is not None and (found.rounds, found.retrain, found.machine) == (2, 100, MACHINE)
+    assert list(found.seconds.values()) == [2, 5] and list(found.faster.values()) == [50, 20]
+    assert [each["remaining"] for each in asked] == [1000, 5000]
+    words = templates("lasting").how_long(found)
+    assert words.endswith("Retrain's 100 s are 50 times one epoch.")
+    assert "on planted with 2 threads, medians of 2 rounds" in words
+    assert "the lasting method (1,000 images) 2 s (Retrain takes 50 times as long)" in words
+    assert "of the run CIFAR-10 alone" in templates("lasting").how_long(None)
+
+
+MACHINE = {"gpu": None, "cpu": "planted", "threads": 2, "precision": "fp32"}
 
 
 def test_the_ablation_is_of_the_first_replicate_and_folds_away_where_there_is_none():
@@ -235,6 +267,7 @@ def test_every_class_is_told_with_its_mean_its_range_and_its_retrain():
     words = templates("lasting").on_every_class(every)
     assert "the recommended settings leave 1.4 (0.0 to 4.0) % of $D_f$" in words
     assert "the mean over 3 classes" in words
+    assert "less that of the class's Retrain is +0.0 (-1.0 to +1.0) points" in words
     assert "2 of 3 classes stay at or below 1.5 %" in words
     assert "With the second seed it is 0.6 (0.6 to 0.6) %." in words
     assert "DELETE 3.0 (3.0 to 3.0) % on 1 of 3 classes (it keeps 11.0 (11.0 to 11.0) points of $D_{rt}$ less" in words

@@ -22,6 +22,8 @@ from bu_book.chapters.neighbours import (
     measure,
     searched,
 )
+from bu_book.claims import CannotTest
+from bu_book.measured.released import Differences
 from bu_core.data import SPLITS, LabelledImages
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.metrics import metrics
@@ -276,3 +278,11 @@ def test_the_figures_show_every_epsilon_and_every_class(measured: Neighbours):
     assert not any(axes.get_legend().get_window_extent().overlaps(axes.bbox) for axes in figure.axes)
     assert [line.get_label() for line in left.get_lines()[:2]] == ["one step (FGSM)", "several steps (PGD)"]
     assert list(right.get_lines()[2].get_ydata()) == measured.comparison.agreement
+
+
+def test_the_released_code_is_compared_on_its_own_data_alone(tmp_path: Path):
+    with pytest.raises(CannotTest, match="is for CIFAR-10"):
+        neighbours.smaller_differences(small_experiment(tmp_path))
+    column = neighbours.first_steps(Differences(1.04, 0.4, 60.0, 10.0, 4.96))
+    assert list(column.values()) == ["1.0", "0.4", "10.0", "5.0", "60.0"]
+    assert all("0.1" in row for row in list(column)[:2])

@@ -299,6 +299,37 @@ def test_without_a_round_the_times_are_those_of_the_run_itself(tmp_path: Path, m
     assert timing.floor_table(found) is timing.time_growth(found) is None
 
 
+@pytest.mark.usefixtures("planted_machine")
+def test_rounds_on_a_cpu_stand_beside_those_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Whoever looks at a record is shown both; nobody else waits for rounds on a CPU."""
+    monkeypatch.setattr(timing, "ON_A_CPU", ("small",))
+    monkeypatch.setattr(record, "ROOT", tmp_path / "book")
+    methods = ("retrain", "finetune", "boundary_shrink", "boundary_expanding")
+    made = small_experiment(tmp_path / "made", methods=methods)
+    on_a_cpu = timing.cpu_rounds(made, 2)
+    assert [set(found.seconds) for found in on_a_cpu] == [
+        {"retrain", "boundary_shrink", "boundary_expanding", "search"}
+    ] * 2
+    for place in ("environment", "here"):
+        made.__dict__[place] = made.here | {"gpu": "a planted GPU"}
+    monkeypatch.setattr(timing, "seconds", PlantedMachine(speed=100_000))
+    assert measure(made).on_a_cpu is None
+    leave_record(made, tmp_path / "book" / "small")
+    found = measure(small_experiment(tmp_path / "shown", methods=methods))
+    there = found.on_a_cpu
+    assert there is not None and (there.rounds, there.scaling, there.on_a_cpu) == (2, None, None)
+    assert list(there.methods) == ["retrain", "boundary_shrink", "boundary_expanding"]
+    assert there.retrain.seconds.median == pytest.approx(100 * found.retrain.seconds.median)
+    assert list(found.everywhere) == ["a planted GPU", made.here["cpu"]]
+    assert timing.cpu_table(found) is not None and timing.cpu_table(there) is None
+    diamonds = [line for line in timing.time_per_method(found).axes[0].get_lines() if line.get_marker() == "D"]
+    assert [list(line.get_xdata()) for line in diamonds if len(line.get_xdata())] == [
+        [there.methods[name].speed_up.median] for name in ("boundary_shrink", "boundary_expanding")
+    ]
+    words = templates("timing").on_a_cpu
+    assert "they are" in words(found) and "timed on one machine" in words(there)
+
+
 # --- what is shown ------------------------------------------------------------------------------------------------
 
 
@@ -449,6 +480,28 @@ def test_fisher_on_a_sample_is_judged_as_on_all_of_the_data(fisher: float, share
     evidence = timing.slow_evidence(found)
     assert verdict_of(9, evidence).verdict == expected
     assert [check.holds for check in evidence.checks()] == [True]
+
+
+def on_two(found: Costs, there: Costs) -> Costs:
+    """Costs in rounds on a GPU, and beside them those on a CPU."""
+    gpu = {"gpu": "planted GPU", "cpu": "planted", "threads": 1, "precision": "fp32"}
+    return replace(found, machines=[gpu], on_a_cpu=there)
+
+
+def test_what_flips_between_two_machines_depends_on_the_machine():
+    """Fisher takes twice Retrain's time on the one and half of it on the other; Shrink is too fast on both."""
+    found = on_two(rounds(24.9, 29.7, fisher=0.5), rounds(40.0, 43.0, fisher=2.0))
+    evidence = timing.slow_evidence(found)
+    assert [effect.choice for effect in evidence.primary] == ["planted GPU", "planted"]
+    judged = verdict_of(9, evidence)
+    assert judged.verdict == "depends on the machine" and judged.measured == "0.5 to 2 times"
+    assert verdict_of(8, timing.fast_evidence(found)).verdict == CONTRADICTED
+    assert verdict_of(10, timing.slower_evidence(found)).verdict == CONTRADICTED
+    words = templates("timing").on_a_cpu(found)
+    assert "Fisher takes 0.5 times as long as Retrain on the CPU, and 2 times on the GPU, so which" in words
+    alike = on_two(rounds(24.9, 29.7, fisher=0.5), rounds(40.0, 43.0, fisher=0.4))
+    assert verdict_of(9, timing.slow_evidence(alike)).verdict == CONFIRMED
+    assert "so which" not in templates("timing").on_a_cpu(alike)
 
 
 def test_one_whole_run_has_no_interval():
