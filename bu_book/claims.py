@@ -6,8 +6,8 @@ verdict follows from where the interval of the effect's mean lies:
 
 - *confirmed*: all of it inside the region; *contradicted*: all of it outside;
 - *inconclusive*: across an end of the region, or a single replicate, which has no interval;
-- *depends on* a choice that the paper leaves open (the attack, the class asked): confirmed with one, contradicted with
-  another;
+- *depends on* a choice that the paper leaves open (the attack, the class asked, the machine): confirmed with one,
+  contradicted with another;
 - *not measured*: a run lacks what the check needs, or the check could not have failed there, or could not have held.
 
 Fourteen claims give fourteen chances to be wrong by luck. So each interval is widened after Bonferroni: to 1 - 0.05/14,
@@ -391,10 +391,14 @@ def span(low: float, high: float, unit: str) -> str:
 
 
 def table(runs: Mapping[str, Sequence[Judgement]]) -> Styler:
-    """For each claim a row for each run: the verdict with the effect in one line, and what is behind it, folded."""
+    """For each claim a row for each run: the verdict with the effect in one line, and what is behind it, folded.
+
+    The verdict is on the claim in short; the paper's own, which may say more, stands in the fold.
+    """
 
     def line(found: Judgement) -> str:
-        inside = [told for test in found.tests for told in _told(test)]
+        inside = [f"the paper's claim: {sets_named(found.claim.text)}"]
+        inside += [told for test in found.tests for told in _told(test)]
         inside += [sets_named(found.reason)] if found.reason else []
         inside += [f"{_mark(check.holds)} {sets_named(check.rule)}: {sets_named(check.measured)}"
                    for check in found.checks]  # fmt: skip
@@ -406,7 +410,7 @@ def table(runs: Mapping[str, Sequence[Judgement]]) -> Styler:
     for run, judgements in runs.items():
         for found in judgements:
             claim = found.claim
-            rows[f"{claim.number}. {sets_named(claim.text)} ({in_html(claim.source)})", in_html(run)] = line(found)
+            rows[f"{claim.number}. {sets_named(claim.short)} ({in_html(claim.source)})", in_html(run)] = line(found)
     claims = list(dict.fromkeys(claim for claim, _ in rows))
     frame = pd.DataFrame({"verdict": {(each, run): rows[each, run] for each in claims for run in map(in_html, runs)}})
     frame.index = frame.index.set_names(["claim", "run"])

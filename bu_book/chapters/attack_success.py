@@ -7,6 +7,7 @@ import math
 import statistics
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -74,31 +75,35 @@ def _value(measured: Estimate) -> float:
 class Distances:
     """How far the ASR of each method lies from Retrain's, in points: by attack, then by method, nearest first.
 
-    Each is the mean over those of the `replicates` that have it. Without Retrain there are none.
+    `above`: the same with a sign, which is negative below Retrain's. Each is the mean over those of the `replicates`
+    that have it. Without Retrain there are none.
     """
 
     by_attack: dict[str, dict[str, float]]
+    above: dict[str, dict[str, float]]
     replicates: int
 
 
 def distances(experiment: Experiment) -> Distances:
     """How far each method that was run lies from Retrain, by every attack that was made."""
-    found, count = {}, 0
+    found: dict[str, dict[str, float]] = {}
+    above: dict[str, dict[str, float]] = {}
+    count = 0
     for kind in attacks_made(experiment):
-        means = {}
-        for name in experiment.config.methods:
+        apart = {}
+        for name in (name for name in experiment.config.methods if name != "retrain"):
             with suppress(NotRecorded, CannotTest):
-                apart = over(experiment, lambda run, name=name, kind=kind: _apart(run, name, kind))  # type: ignore[misc]
-                means[name] = statistics.fmean(apart.found.values())
-                count = max(count, len(apart.found))
-        means.pop("retrain", None)
-        if means:
+                apart[name] = [*over(experiment, partial(_above, name=name, kind=kind)).found.values()]
+                count = max(count, len(apart[name]))
+        if apart:
+            means = {name: statistics.fmean(map(abs, points)) for name, points in apart.items()}
             found[kind] = dict(sorted(means.items(), key=lambda each: each[1]))
-    return Distances(found, count)
+            above[kind] = {name: statistics.fmean(points) for name, points in apart.items()}
+    return Distances(found, above, count)
 
 
-def _apart(run: Experiment, name: str, kind: str) -> float:
-    return abs(asr(run, name, kind) - asr(run, "retrain", kind))
+def _above(run: Experiment, name: str, kind: str) -> float:
+    return asr(run, name, kind) - asr(run, "retrain", kind)
 
 
 # --- figures and tables -------------------------------------------------------------------------------------------

@@ -256,16 +256,22 @@ class Climbed:
             return None
         each = [(rung, found) for rung in RUNGS for found in self.readings["retrain"][rung]]
         told = sum(found.verdict == "still known" for _, found in each)
-        return Control(len(each), told, sum(_beyond(rung, found) for rung, found in each))
+        by_model = zip(*(self.readings["retrain"][rung] for rung in RUNGS), strict=True)
+        caught = sum(any(found.verdict == "still known" for found in one) for one in by_model)
+        return Control(len(each), told, sum(_beyond(rung, found) for rung, found in each), caught)
 
 
 @dataclass(frozen=True)
 class Control:
-    """Of the `readings` of Retrains, how many are `told` from the others, and how many would be `without_slack`."""
+    """Of the `readings` of Retrains, how many are `told` from the others, and how many would be `without_slack`.
+
+    `caught`: how many of the Retrains are told by an audit at least.
+    """
 
     readings: int
     told: int
     without_slack: int
+    caught: int
 
 
 def _beyond(rung: str, found: Reading) -> bool:

@@ -1,8 +1,12 @@
 """The opening page: what was found, in one figure and five answers, and which runs the book shows."""
 
+import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+
+import pandas as pd
+from pandas.io.formats.style import Styler
 
 from bu_core.checks import SettingError
 from bu_core.config import Config, described, profiles
@@ -13,11 +17,11 @@ from bu_core.experiment.record import NotRecorded, which_run
 
 from ..claims import CannotTest, Judgement, needs
 from ..gaps import in_words
-from ..style import as_figure, in_markdown, title
+from ..style import as_figure, as_table, in_markdown, three_digits, title
 from . import audit, lasting, ledger, timing, what_forgets
-from .lasting import Lasting
+from .lasting import Lasting, Row
 from .timing import Costs
-from .what_forgets import Swaps
+from .what_forgets import Components, Swaps
 
 Result = TypeVar("Result")
 
@@ -63,9 +67,18 @@ def recovered(experiment: Experiment) -> dict[str, float]:
     return found
 
 
-def swapped_and_recovered(experiment: Experiment) -> tuple[Swaps, dict[str, float]]:
-    """What weights and statistics do when they are swapped, and what re-estimation brings back."""
-    return what_forgets.swaps(experiment), recovered(experiment)
+@dataclass(frozen=True)
+class Moved:
+    """What moves when a class is forgotten: weights and statistics swapped, trained apart, and after re-estimation."""
+
+    swaps: Swaps
+    components: Components
+    recovered: dict[str, float]
+
+
+def moved(experiment: Experiment) -> Moved:
+    """What weights and statistics do apart, and what re-estimation brings back."""
+    return Moved(what_forgets.swaps(experiment), what_forgets.components(experiment), recovered(experiment))
 
 
 # --- what the page shows ------------------------------------------------------------------------------------------
@@ -89,6 +102,44 @@ def picture(made: Lasting) -> str:
 def bars(made: Lasting) -> list[tuple[str, float]]:
     """The names of the bars of the picture and their heights in percent."""
     return list((lasting.in_one_picture(made) or {}).items())
+
+
+def what_instead(made: Lasting) -> Styler:
+    """Our two settings, the published methods that are most like Retrain, and Retrain.
+
+    Raises NotRecorded where one of ours is missing, or Retrain's range.
+    """
+    names = {"the lasting method": lasting.RECOMMENDED.called, "its slower setting": lasting.DEEP.called}
+    names |= {title(RETRAIN): title(RETRAIN)}
+    found = {called: row for called, name in names.items() if (row := made.row(name)) is not None}
+    if len(found) < len(names) or made.range(lasting.NUMBERS["shots"][1]) is None:
+        raise NotRecorded("the lasting method beside several Retrains")
+    *settings, retrain = found.items()
+    published = [row for row in made.rows if row.kind == "published"]
+    most = max((made.count_inside(row)[0] for row in published), default=0)
+    nearest = [(row.called, row) for row in published if made.count_inside(row)[0] == most]
+    cells = {called: _instead(made, row) for called, row in (*settings, *nearest, retrain)}
+    return as_table(pd.DataFrame.from_dict(cells, orient="index"))
+
+
+def _instead(made: Lasting, row: Row) -> dict[str, str]:
+    """A row of that table: means over the replicates; of Retrain the least and the most, where it is the measure."""
+    (inside, numbers), is_measure = made.count_inside(row), row.kind == "retrain"
+    shots, steps = (row.values(lasting.NUMBERS[name][1]) for name in ("shots", "relearn_few"))
+
+    def shown(values: list[float]) -> str:
+        if is_measure:
+            return f"{min(values):.0f}&nbsp;to&nbsp;{max(values):.0f}"
+        return f"{statistics.fmean(values):.0f}" if values else "–"
+
+    other = "all, with labels" if row.sees is None else f"{row.sees:,}, without labels" if row.sees else "none"
+    return {
+        "other images needed": other,
+        "trains on, times fewer than Retrain": "–" if is_measure else three_digits(made.fewer(row) or 0),
+        f"found with {lasting.SHOTS} labelled images, %": shown(shots),
+        "steps to relearn half": f"{'≥ ' if lasting.looked_too_short(steps) else ''}{shown(steps)}",
+        "numbers in range": "–" if is_measure else f"{inside} of {numbers}",
+    }
 
 
 def answer(

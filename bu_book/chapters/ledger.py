@@ -48,7 +48,17 @@ def _depends(found: Judgement, verdict: str) -> bool:
 
 def named(judgements: Sequence[Judgement]) -> str:
     """Some claims in a few words each, with the sizes of the effects, as plain text."""
-    return "; ".join(f"{found.claim.short} ({found.size})" if found.size else found.claim.short for found in judgements)
+    return "; ".join(f"{in_short(found)} ({found.size})" if found.size else in_short(found) for found in judgements)
+
+
+def called(verdict: str) -> str:
+    """A verdict as lists and counts name it."""
+    return f"{DEPENDS} a choice" if verdict == DEPENDS else verdict
+
+
+def in_short(found: Judgement) -> str:
+    """A claim in a few words, and on what its verdict depends where it does, as plain text."""
+    return found.claim.short + (f", which {found.verdict}" if found.verdict.startswith(DEPENDS) else "")
 
 
 # --- tables -------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def test_the_sentences_hold_the_planted_numbers(made: Compared):
     only = Compared(made.of(True), Gaps())
     dear = replace(made.runs[0], rates=replace(made.runs[0].rates, original=accuracy(100.0, 99.5)))
     dearer = templates("what_forgets").without_statistics(Compared([dear, made.runs[2]], Gaps()))
-    assert "No rate that costs at most 1 point does." in dearer
+    assert "No rate that costs at most 1 point forgets the class." in dearer
     assert "does not forget on both networks" in templates("what_forgets").without_statistics(only)
 
 

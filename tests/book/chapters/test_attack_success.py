@@ -1,6 +1,7 @@
 """Figure 3 and its tables, and the secondary checks of claims 3 and 7."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -163,7 +164,8 @@ def far(**shrink_by_attack: float) -> attack_success.Distances:
         kind: {"amnesiac": 2.0, "boundary_shrink": by, "boundary_expanding": 6.0}
         for kind, by in shrink_by_attack.items()
     }
-    return attack_success.Distances(by_attack, 5)
+    above = {kind: {name: -points for name, points in by.items()} for kind, by in by_attack.items()}
+    return attack_success.Distances(by_attack, above, 5)
 
 
 def test_the_box_says_whether_the_attacks_agree():
@@ -172,16 +174,19 @@ def test_the_box_says_whether_the_attacks_agree():
     assert words.startswith(
         "**The attacks agree.** Nearest to Retrain, on average over 5 seeds: Boundary Shrink by own outputs; "
     )
-    assert "lies 0.5 to 1.5 points from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
+    assert "lies -1.0 points by own outputs, -0.5 points by confidence and -1.5 points by modified entropy" in words
+    assert "from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
     words = in_short(found, far(own_outputs=1.0, confidence=15.0, modified_entropy=2.0))
     assert words.startswith("**The attacks disagree.**")
     assert "Amnesiac by confidence; Amnesiac and Boundary Shrink by modified entropy" in words
-    assert "lies 1.0 to 15.0 points from Retrain, and is closer than Boundary Expanding by 2 of 3 attacks" in words
-    one = in_short(found, attack_success.Distances(far(own_outputs=1.0).by_attack, 1))
+    assert "and is closer than Boundary Expanding by 2 of 3 attacks" in words
+    one = in_short(found, replace(far(own_outputs=1.0), replicates=1))
     assert "Nearest to Retrain, of one seed:" in one
 
 
-def test_distances_are_means_over_the_replicates_without_their_signs(tmp_path, monkeypatch: pytest.MonkeyPatch):
+def test_distances_are_means_over_the_replicates_with_and_without_their_signs(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+):
     rates = {"retrain": {0: 30.0, 1: 34.0}, "boundary_shrink": {0: 33.0, 1: 29.0}, "finetune": {0: 31.0}}
     monkeypatch.setattr(attack_success, "attacks_made", lambda run: ["own_outputs"])
 
@@ -194,6 +199,7 @@ def test_distances_are_means_over_the_replicates_without_their_signs(tmp_path, m
     methods = ("retrain", "boundary_shrink", "finetune", "boundary_expanding")
     made = attack_success.distances(small_experiment(tmp_path, methods=methods, elsewhere=({"seed": 1},)))
     assert made.by_attack == {"own_outputs": {"finetune": 1.0, "boundary_shrink": 4.0}} and made.replicates == 2
+    assert made.above == {"own_outputs": {"boundary_shrink": -1.0, "finetune": 1.0}}
 
 
 def test_without_retrain_only_the_quality_of_the_attacks_is_told():
@@ -202,4 +208,4 @@ def test_without_retrain_only_the_quality_of_the_attacks_is_told():
         found = changed(found, name, attacks=attacks(result.attacks["own_outputs"].asr.value))
     lines = templates("attack_success").attacks_in_words(found).splitlines()
     assert all("**: the attack is right" in line for line in lines)
-    assert "nothing to compare" in templates("attack_success").in_short(found, attack_success.Distances({}, 0))
+    assert "nothing to compare" in templates("attack_success").in_short(found, attack_success.Distances({}, {}, 0))

@@ -242,9 +242,10 @@ def test_the_control_counts_the_retrains_that_are_told_from_the_others():
         else:
             made.readings["retrain"][rung] = [Reading(85.0, 80.0, 90.0, "inside", "like retrain", [82.0, 88.0])] * 3
     more = len(RUNGS) - 1
-    assert made.control == audit.Control(readings=3 * len(RUNGS), told=more, without_slack=2 * more)
+    assert made.control == audit.Control(readings=3 * len(RUNGS), told=more, without_slack=2 * more, caught=1)
     words = templates("audit").control(made)
     assert f"Of 24 values {more} lie outside the range with its slack; without the slack {2 * more} would." in words
+    assert "One audit at least tells 1 of the 3 from the others" in words
     two = planted_ladder(retrain=15.0)
     assert two.control is None and templates("audit").control(two) == ""
 
@@ -294,11 +295,16 @@ def test_the_box_says_what_comes_back_and_who_is_told_by_how_much():
     made = planted_ladder(masked=60.0, boundary_shrink=60.0, boundary_expanding=15.0, retrain=15.0, lasting=15.0)
     words = templates("audit").in_short(made)
     assert words.startswith("**It does, with 2 of the 2 published methods that climb here**: one unlabelled pass over")
-    assert "brings back 15.0 to 60.0 % of the images to forget. Of the 2, 1 is told from a model that" in words
-    assert "(Retrain) by 8 of the 8 audits; our lasting method, before its output row is erased, by none. " in words
-    assert "find 60.0 % of unseen ones, in the lasting method's model 15.0 %, in Retrain 12.0 to 18.0 %." in words
+    assert "brings back 15.0 to 60.0 % of the images to forget. 8 audits compare each model with Retrain" in words
+    assert "1 of 2 methods fails 8 of them; our lasting method, before its output row is erased, fails none. " in words
+    assert (
+        "recognises 60.0 % of unseen images of the class, in Retrain 12.0 to 18.0 %, in the lasting method's" in words
+    )
+    assert words.endswith("model 15.0 %. ")
     none = templates("audit").in_short(planted_ladder(boundary_shrink=10.0))
-    assert none.startswith("**Not by re-estimation.** No audit tells any of the 1 from a model that never saw")
+    assert none.startswith("**Not by re-estimation.** 8 audits") and none.endswith("No method fails one. ")
+    both = templates("audit").in_short(planted_ladder(boundary_shrink=60.0, boundary_expanding=70.0))
+    assert "Every published method fails 8 of them. With five" in both
 
 
 def test_a_ladder_of_other_networks_names_the_model_that_differs_most(experiment: Experiment, climbed: Climbed):
@@ -323,12 +329,15 @@ def test_the_words_of_a_rung_name_who_lies_outside():
     assert few.endswith(f"the original 100.0, {told}Boundary Shrink 60.0.")
     assert words(boundary_shrink=15.0, lasting=16.0).endswith("seeds: no method. The lasting method: 16.0, inside.")
     by_slack = words(boundary_shrink=15.0, lasting=19.0)
-    assert by_slack.endswith("The lasting method: 19.0, inside by the slack alone.")
+    assert by_slack.endswith("The lasting method: 19.0, inside only thanks to the slack.")
     four = {"boundary_shrink": 60.0, "boundary_expanding": 70.0, "random_labels": 61.0, "spotter": 65.0}
     assert words(**four).endswith("seeds: all methods, 60.0 to 70.0.")
     assert words(**four, finetune=15.0).endswith("seeds: all methods but Finetune, 60.0 to 70.0.")
     three = {"finetune": 15.0, "delete": 15.0, "fisher": 15.0}
-    assert words(**four, **three, lasting=30.0).endswith("4 methods, 60.0 to 70.0. The lasting method: 30.0, outside.")
+    outside = words(**four, **three, lasting=30.0)
+    told = "The lasting method: 30.0, outside this range: more of the class is there."
+    assert outside.endswith(f"4 methods, 60.0 to 70.0. {told}")
+    assert words(lasting=3.0).endswith("outside this range: it hides more than a Retrain does.")
 
 
 def test_a_run_that_repeats_this_one_lends_its_ladder(experiment: Experiment, monkeypatch: pytest.MonkeyPatch):

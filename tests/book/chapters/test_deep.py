@@ -88,7 +88,8 @@ def test_the_setting_is_told_beside_the_range_of_the_retrains():
     assert "5 labelled images and the linear probe, and outside on" in words
     assert "relearning on few (8.0 steps below)." in words
     words = told.inside_and_outside(WHOLE)
-    assert "**no audit tells the setting from a Retrain** of this class. On few shots the slack alone says so." in words
+    assert "**no audit tells the setting from a Retrain** of this class. On few shots the value lies" in words
+    assert "outside what the Retrains show, and only the slack takes it in." in words
     words = told.inside_and_outside(replace(WHOLE, told_by=["few shots", "probe"]))
     assert words.endswith("these tell the setting from a Retrain: few shots and probe.")
     lefts = left(0, 17, steps=32), left(0, 19), left(0, 72)

@@ -12,6 +12,7 @@ from bu_book.claims import (
     CONFIRMED,
     CONTRADICTED,
     DEPENDS,
+    INCONCLUSIVE,
     NOT_MEASURED,
     VERDICTS,
     Bounds,
@@ -21,6 +22,7 @@ from bu_book.claims import (
     Evidence,
     Judgement,
 )
+from bu_book.page import Found
 from bu_core.config import Config
 from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.record import ROOT
@@ -44,6 +46,9 @@ def test_claims_are_listed_by_verdict_in_one_order():
 
 
 def test_claims_are_named_and_not_counted():
+    machine = judgement(5, f"{DEPENDS} the machine")
+    assert ledger.named([machine]) == "claim 5, which depends on the machine"
+    assert ledger.named([judgement(3, CONFIRMED), machine]).startswith("claim 3; claim 5, which")
     listed = templates("ledger").listed({CONFIRMED: [judgement(3, CONFIRMED), judgement(4, CONFIRMED)]})
     assert listed == "- **confirmed**: claim 3; claim 4."
 
@@ -51,9 +56,18 @@ def test_claims_are_named_and_not_counted():
 def test_confirmed_claims_whose_secondary_checks_fail_are_named_with_what_fails():
     failing = replace(judgement(3, CONFIRMED), checks=[Check("D_f is small", "9 %", False), Check("b", "c", True)])
     words = templates("ledger").secondary({CONFIRMED: [failing, judgement(4, CONFIRMED)]})
-    assert "Of 2 confirmed claims 1 have secondary checks that fail." in words
-    assert words.endswith("\n\n- claim 3, does not hold: <i>D</i><sub>f</sub> is small (9 %)")
+    assert "1 of 2 confirmed claims has secondary checks that fail." in words
+    assert words.endswith("\n\n- Claim 3: it does not hold that <i>D</i><sub>f</sub> is small (9 %).")
+    assert "The one confirmed claim has" in templates("ledger").secondary({CONFIRMED: [failing]})
     assert templates("ledger").secondary({CONFIRMED: [judgement(4, CONFIRMED)]}) == ""
+
+
+def test_the_verdicts_of_the_other_runs_are_counted():
+    confirmed, open_ = judgement(3, CONFIRMED), judgement(4, INCONCLUSIVE)
+    found = Found({"own": {}, "other": {CONFIRMED: [confirmed], INCONCLUSIVE: [open_, open_]}}, {}, "own")
+    told = "**In the other runs**: *other*: 1 confirmed, 2 inconclusive."
+    assert templates("ledger").other_runs(found) == told
+    assert templates("ledger").other_runs(Found({"own": {}}, {}, "own")) == ""
 
 
 def test_one_claim_is_read_aloud():
