@@ -172,16 +172,16 @@ def test_the_box_says_whether_the_attacks_agree():
     found, in_short = as_printed("cifar10"), templates("attack_success").in_short
     words = in_short(found, far(own_outputs=1.0, confidence=0.5, modified_entropy=1.5))
     assert words.startswith(
-        "**The attacks agree.** Nearest to Retrain, on average over 5 seeds: Boundary Shrink by own outputs; "
+        "**The attacks agree on what is nearest to Retrain**, on average over 5 seeds: Boundary Shrink by own outputs; "
     )
     assert "lies -1.0 points by own outputs, -0.5 points by confidence and -1.5 points by modified entropy" in words
     assert "from Retrain, and is closer than Boundary Expanding by 3 of 3 attacks" in words
     words = in_short(found, far(own_outputs=1.0, confidence=15.0, modified_entropy=2.0))
-    assert words.startswith("**The attacks disagree.**")
+    assert words.startswith("**The attacks disagree on what is nearest to Retrain**")
     assert "Amnesiac by confidence; Amnesiac and Boundary Shrink by modified entropy" in words
     assert "and is closer than Boundary Expanding by 2 of 3 attacks" in words
     one = in_short(found, replace(far(own_outputs=1.0), replicates=1))
-    assert "Nearest to Retrain, of one seed:" in one
+    assert "nearest to Retrain**, of one seed:" in one
 
 
 def test_distances_are_means_over_the_replicates_with_and_without_their_signs(
