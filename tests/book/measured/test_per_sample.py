@@ -7,6 +7,8 @@ from bu_core.experiment.experiment import Experiment
 from tests.constants import undeclared
 from tests.helpers import quick_config
 
+pytestmark = pytest.mark.slow
+
 MODELS = 6
 
 

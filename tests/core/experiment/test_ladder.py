@@ -9,6 +9,8 @@ from bu_core.experiment.experiment import Experiment
 from bu_core.experiment.ladder import ladder, masked_ladder
 from tests.helpers import quick_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:

@@ -148,6 +148,7 @@ def test_processes_of_joblib_find_the_same(here: tuple[Path, Sweep, list[str]], 
     assert fitted == here[2]
 
 
+@pytest.mark.slow
 def test_processes_of_joblib_are_started_anew_where_one_is_killed():
     with workers.workers(2, None) as hands:
         with pytest.raises(hands.lost):
@@ -155,6 +156,7 @@ def test_processes_of_joblib_are_started_anew_where_one_is_killed():
         assert hands.submit(abs, -1).result() == 1
 
 
+@pytest.mark.slow
 def test_no_process_of_joblib_outlives_the_one_that_started_it_and_was_killed():
     program = (
         "import time\n"
