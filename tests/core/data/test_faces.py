@@ -254,6 +254,8 @@ def test_what_faces_have_of_their_own_works_and_is_recorded_without_a_name_or_we
     from bu_book.publish import publish
 
     monkeypatch.setattr(lasting, "FEW_INVERSIONS", {"inversions": 8, "inversion_steps": 2})
+    for sizes in ("GROWTH_BATCHES", "GROWTH_EPOCHS"):
+        monkeypatch.setattr(timing, sizes, (1, 2))
     given = {
         "dataset": "faces",
         "data": {"people": 3, "size": 64, "images_per_person": 10, "others": 1, "test_share": 0.3},
