@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bu_book import publish
-from bu_book.chapters import ledger
+from bu_book.chapters import lasting, ledger
 from bu_book.claims import CLAIMS, CannotTest
 from bu_book.replicates import attacks_made, by_class, over, replicates, seen, told
 from bu_core.config import Config
@@ -132,6 +132,9 @@ def test_a_recorded_run_that_repeats_another_gives_its_replicates(tmp_path: Path
     repeats.write_text(PROFILE + f"results_dir: {tmp_path / 'repeats'}\n")
     monkeypatch.setattr(record, "ROOT", tmp_path / "book")
     monkeypatch.setattr(publish, "profiles", lambda: {"smoke": ""})
+    monkeypatch.setattr(lasting, "LASTING", (lasting.RECOMMENDED, lasting.LONGER, lasting.DEEP, lasting.NO_IMAGE))
+    monkeypatch.setattr(lasting, "TUNED", {})
+    monkeypatch.setattr(lasting, "DEEP_TUNED", {})
     monkeypatch.setattr(publish.Config, "from_profile", lambda name: Config(replicates="repeats"))
     made = Experiment(Config.from_mapping(_parameters(repeats)))
     publish.publish(made, "repeats", "the command")
