@@ -535,8 +535,7 @@ def _verdicts(record: Record, repeats: Record) -> list[Said]:
         ),
         Said(
             "Fisher takes longer than Retrain, which depends on the machine ({:.3g} to {:.3g} times in proportion to "
-            "all of Dr; paper: 2.7 or 5.4 "
-            "times the original's training)",
+            "all of Dr; paper: 2.7 or 5.4 times the original's training)",
             tuple(shares * ratio for ratio in on_both("fisher", RETRAIN)),
         ),
         Said(
